@@ -108,11 +108,28 @@ def create(folder: Path) -> None:
 
 
 def install(environment: Path, extra: str) -> None:
-    """Installs this checkout, with the packages that an extra of it names."""
+    """Installs this checkout, with the packages that an extra of it names, by their hashes.
+
+    PyTorch alone has none, for its builds differ by index; its files are not built here either.
+    """
     print(f"installing tritongen[{extra}] into {environment}", flush=True)
-    command = pip(environment, "install", "--editable", f"{ROOT}[{extra}]")
-    if subprocess.run(command, check=False).returncode:
-        sys.exit("pip could not install the packages; the reason stands above")
+    named = [part for path in locked(extra) for part in ("--requirement", str(path))]
+    own = [] if extra == WHOLE else ["--no-deps"]
+    for command in (
+        pip(environment, "install", "--require-hashes", "--only-binary=:all:", *named),
+        # What builds it stands among the packages.
+        pip(
+            environment, "install", "--no-build-isolation", *own, "--only-binary=:all:",
+            "--editable", f"{ROOT}[{extra}]",
+        ),
+    ):  # fmt: skip
+        if subprocess.run(command, check=False).returncode:
+            sys.exit("pip could not install the packages; the reason stands above")
+
+
+def locked(extra: str) -> list:
+    """The files that name what an extra takes, written by scripts/lock.sh."""
+    return [ROOT / "requirements" / f"{name}.txt" for name in ("build", extra)]
 
 
 def complete(folder: Path, extra: str) -> None:
@@ -121,7 +138,8 @@ def complete(folder: Path, extra: str) -> None:
     One of another Python, one that was moved, and one that was never finished are made anew.
     """
     mine = identity(folder)
-    digest = hashlib.sha256(NEEDS.read_bytes()).hexdigest()
+    read = b"".join(path.read_bytes() for path in (NEEDS, *locked("onnx"), *locked(WHOLE)))
+    digest = hashlib.sha256(read).hexdigest()
     stamp = folder / STAMP
     lines = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
     made, held, of = [*lines, "", "", ""][:3]

@@ -44,7 +44,7 @@ least where that is not stated), and the wait is a tenth of the tightest latency
 | `--models MODELS` | folder with `tritongen.yaml` (default: what the repository was built from) |
 | `--plan FILE` | of `tritongen plan` (default: `REPO.plan.json`, where there is one) |
 | `--name NAME` | of the deployment and its one service (default: `triton`) |
-| `--image IMAGE` | of the containers (default: the official image of the release) |
+| `--image IMAGE` | of the containers, best by digest (default: the release's official image) |
 | `--storage URI` | the repository in a cluster: `pvc://CLAIM[/PATH]`, `s3://`, `gs://`, `as://` |
 | `--check`, `--diff` | write nothing; say or show what would change |
 | `--force` | overwrite hand edits, which are kept as `*.orig` |
@@ -62,14 +62,14 @@ hold the files against `docker compose config`, `docker stack config`, `promtool
 HAProxy's own check, kubernetes-validate in its strict mode, the schemas of KServe's and KEDA's
 resources and azure-ai-ml's loader. Compose is started with the slim image, served from, and scraped
 by a real Prometheus that every rule and panel is asked of. The Swarm stack is deployed on a node,
-probed, scaled, updated under load without a failed request, and loses a replica under load. No
-cluster of Kubernetes, no KServe, no Azure subscription was at hand: those files are validated, not
-deployed.
+probed, scaled, updated under load without a failed request, and loses a replica under load. Shared
+memory, the repository, traces and logging are asked for over HTTP and gRPC, with and without keys
+that can be guessed: at Compose's server, at the stack's gateway and replicas, at Azure's container.
+No cluster of Kubernetes, no KServe, no Azure subscription was at hand: those files are validated,
+not deployed.
 """
 
-_DIGEST = re.compile(
-    r"\b[0-9a-f]{64}\b|(?<=tritongen-closed=)[0-9a-f]{32}|(?<=-)[0-9a-f]{12}(?=\")"
-)
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b|(?<=-)[0-9a-f]{12}(?=\")")
 _LANGUAGES = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".cfg": "haproxy"}
 # Long, and the same for every deployment but for its models.
 _FOLDED = ("grafana/", "prometheus/rules.yml", "monitoring.yaml")

@@ -13,7 +13,7 @@ from tritongen.fleet.export.targets import TARGETS
 NAMES = st.from_regex(r"[A-Za-z0-9_.-]{1,20}", fullmatch=True).filter(lambda n: n.strip("."))
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 VARIABLES = st.from_regex(r"[A-Z_]{1,12}", fullmatch=True).filter(
-    lambda name: name not in {"WORKER_COUNT", "POD_UID"}
+    lambda name: name != "WORKER_COUNT"
 )
 SERVICES = st.from_regex(r"[a-z]([a-z0-9-]{1,26}[a-z0-9])", fullmatch=True)
 

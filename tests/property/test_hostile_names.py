@@ -141,7 +141,7 @@ def test_build_writes_and_prints_harmlessly(model, intent, found, text, diff):
     changed = Difference(text, DifferenceKind.CHANGED, old, rendered[0].text if rendered else "")
     refused = replace(plan, refused=((text, (text,)),))
     result = BuildResult(refused, rendered, LOCK, (changed,), found, True, {text: text})
-    options = argparse.Namespace(diff=diff, check=False, dry_run=False, output=text)
+    options = argparse.Namespace(diff=diff, check=False, dry_run=False, repository=text)
     assert_harmless(printed(lambda: build._print(result, options)))
 
 

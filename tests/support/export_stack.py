@@ -10,8 +10,9 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from support.cli import Project
@@ -29,6 +30,8 @@ services:
   prometheus:
     entrypoint: [/usr/bin/prometheus]
     user: "0:0"
+    ports:
+      - {target: 9090, published: "${PROMETHEUS_PORT}", protocol: tcp, mode: host}
     volumes:
       - {type: bind, source: /usr/bin/prometheus, target: /usr/bin/prometheus, read_only: true}
   grafana: {deploy: {replicas: 0}}
@@ -155,6 +158,7 @@ class Stack:
     def watch(self) -> None:
         """Deploy the monitoring, too, with Debian's Prometheus and without Grafana."""
         self.project.write("stack/debian.yaml", _WATCHED)
+        docker("secret", "create", f"{self.name}-grafana", "-", input=os.urandom(16).hex())
         files = ("-c", "stack.yaml", "-c", "monitoring.yaml", "-c", "debian.yaml")
         docker(
             "stack", "deploy", *files, "--resolve-image", "never", self.name,
@@ -202,6 +206,7 @@ class Stack:
         """Everything of the stack; the history of Prometheus, which Swarm keeps, as well."""
         docker("stack", "rm", self.name)
         eventually(lambda: not self.leftovers())
+        docker("secret", "rm", f"{self.name}-grafana", check=False)
         volumes = docker(
             "volume", "ls", "-q", "-f", f"label=com.docker.stack.namespace={self.name}"
         )
@@ -231,14 +236,16 @@ def address_of(container: str) -> str:
     return str(found["IPv4Address"]).partition("/")[0]
 
 
-def http(address: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+def http(
+    address: str, path: str, method: str = "GET", headers: Mapping[str, str] = MappingProxyType({})
+) -> tuple[int, bytes]:
     """Status and body of one request on a connection of its own; 0 without an answer."""
     import http.client
 
     host, _, port = address.partition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=30)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=dict(headers))
         answer = connection.getresponse()
         return answer.status, answer.read()
     except OSError:

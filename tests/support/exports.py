@@ -33,21 +33,17 @@ from tritongen.serving.docker.health_check import HEALTH
 from tritongen.system.files import FileLock
 from tritongen.system.user_cache import user_cache
 
-REQUIREMENTS = ("kubernetes-validate==1.37.0", "azure-ai-ml==1.35.2")
+REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements/validators.txt"
 SCRIPT = Path(__file__).with_name("export_validators.py")
 CRDS = Path(__file__).with_name("crds")
-KEY = "0123456789abcdef0123456789abcdef"
 
 
 def container(**changes: Any) -> Container:
     """A server of four cores."""
     values: dict[str, Any] = {
         "image": "nvcr.io/nvidia/tritonserver:26.07-py3",
-        "entrypoint": ("tritonserver",),
-        "arguments": (
-            "--model-repository=/models",
-            f"--http-restricted-api=trace,logging:tritongen-closed={KEY}",
-        ),
+        "image_entrypoint": False,
+        "arguments": ("--model-repository=/models", "--exit-on-error=false"),
         "environment": (("OMP_NUM_THREADS", "2"), ("ORT_DISABLE_TELEMETRY", "1")),
         "cpus": 4,
         "memory_bytes": 2 << 30,
@@ -59,7 +55,6 @@ def container(**changes: Any) -> Container:
         "tmp_bytes": 64 << 20,
         "ulimits": (("stack", 64 << 20),),
         "health": HEALTH,
-        "key": KEY,
     }
     return Container(**{**values, **changes})
 
@@ -185,14 +180,15 @@ def _strict(schema: Any) -> Any:
 @pytest.fixture(scope="session")
 def validators() -> str:
     """Python of the environment with the validators, made on first use."""
-    key = hashlib.sha256(" ".join((*REQUIREMENTS, sys.version)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
     cache = user_cache() / "validators"
     cache.mkdir(parents=True, exist_ok=True)
     folder = cache / key
     with FileLock(cache / f"{key}.lock", "making the validators' environment", timeout=500):
         if not (folder / "ready").exists():
             venv.create(folder, with_pip=True, clear=True)
-            install = [str(folder / "bin/python"), "-m", "pip", "install", "-q", *REQUIREMENTS]
+            install = [folder / "bin/python", "-m", "pip", "install", "-q", "--require-hashes"]
+            install += ["--only-binary=:all:", "--requirement", REQUIREMENTS]
             subprocess.run(install, check=True, timeout=500)
             (folder / "ready").touch()
     return str(folder / "bin/python")

@@ -237,7 +237,6 @@ def test_arguments(project: Project) -> None:
     project.add("fixed.onnx", fixed())
     assert project.error("build", "models/fixed.onnx", expect=2)["code"] == "TG002"
     for arguments in (
-        ("build",),
         ("build", "models", "--cpus", "nan"),
         ("build", "models", "--cpus", "-1"),
         ("build", "models", "--check", "--diff"),

@@ -80,6 +80,17 @@ def test_a_model_that_was_served_is_never_dropped_in_silence(built: Project) -> 
     assert built.config("dense").exists()
 
 
+def test_the_folder_of_a_known_project_need_not_be_named(built: Project) -> None:
+    assert "nothing to change" in built.run("build").out
+    assert built.json("inspect")["models"]
+    assert built.json("build", "-r", "other", "--no-trial", "--dry-run")["models"]
+    nowhere = Project(built.folder / "elsewhere")
+    nowhere.folder.mkdir()
+    problem = nowhere.error("build", expect=2)
+    assert problem["code"] == "TG002"
+    assert "Name it" in problem["fix"]
+
+
 @pytest.mark.parametrize("mode", ["--diff", "--dry-run"])
 def test_shown_and_not_written(built: Project, mode: str) -> None:
     built.write("models/tritongen.yaml", INTENT + "    max_batch_size: 2\n")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.closed_apis import open_calls
 from support.export_stack import ROOT, docker, eventually, free_ports, http, two_models
 
 # Debian's Prometheus in the slim image: the same program as in the official one.
@@ -91,13 +92,38 @@ def composed(slim_image: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def test_the_server_serves_what_was_built(composed):
     composed.project.run(
-        "probe", "-u", f"127.0.0.1:{composed.http}", "--concurrency", "2", "--duration", "2"
-    )
+        "probe", "-u", f"127.0.0.1:{composed.http}", "-m", "digits", "-m", "breast_cancer",
+        "--concurrency", "2", "--duration", "2",
+    )  # fmt: skip
     report = composed.project.json(
         "probe", "-u", f"127.0.0.1:{composed.grpc}", "--protocol", "grpc", "-m", "digits",
         "--concurrency", "2", "--duration", "2",
     )  # fmt: skip
     assert report["levels"][0]["requests"]["failed"] == 0
+
+
+def test_status_asks_for_the_models_of_the_repository(composed):
+    for address in (f"127.0.0.1:{composed.http}", f"grpc://127.0.0.1:{composed.grpc}"):
+        status = composed.project.json("status", "-u", address, "model_repository")
+        assert {model["name"]: model["ready"] for model in status["models"]} == {
+            "breast_cancer": True, "digits": True,
+        }  # fmt: skip
+        assert status["drift"] == []
+
+
+def test_nobody_controls_the_server(composed):
+    digest = re.search(
+        r'tritongen.repository: "(.*)"', (composed.folder / "compose.yaml").read_text()
+    )
+    public = digest[1][:32]
+    for key in ("", public, "$key"):
+
+        def ask(path: str, method: str, key: str = key) -> int:
+            headers = {"tritongen-closed": key} if key else {}
+            return http(f"127.0.0.1:{composed.http}", path, method, headers)[0]
+
+        assert list(open_calls(ask, f"127.0.0.1:{composed.grpc}", key)) == []
+    assert http(f"127.0.0.1:{composed.http}", "/v2/models/digits/config")[0] == 200
 
 
 def test_the_container_is_the_one_that_was_planned(composed):

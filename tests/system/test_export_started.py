@@ -5,6 +5,7 @@ import os
 import pytest
 
 from support.cli import Project
+from support.closed_apis import HTTP_CALLS
 from support.export_stack import docker, eventually, free_ports, http, two_models
 
 SEPARATE = """\
@@ -76,6 +77,11 @@ def test_azures_container_serves_what_azure_mounts(project, slim_image):
         ready = [name for name in ("digits", "breast_cancer")
                  if http(f"127.0.0.1:{port}", f"/v2/models/{name}/ready")[0] == 200]  # fmt: skip
         assert ready
+        shown = "import os; print(os.getuid())"
+        assert docker("exec", name, "python3", "-c", shown) == "1000"
+        closed = [path for method, path in HTTP_CALLS
+                  if http(f"127.0.0.1:{port}", path, method)[0] != 403]  # fmt: skip
+        assert closed == []
     finally:
         docker("rm", "--force", name, check=False)
         docker("image", "rm", tag, check=False)

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from support.closed_apis import open_calls
 from support.export_stack import (
     Stack,
     address_of,
@@ -137,14 +139,23 @@ def test_prometheus_finds_every_replica_by_itself(stack):
     assert {group["name"] for group in groups} == {"triton", "triton-alerts"}
 
 
-def test_nobody_changes_models_through_the_gateway(stack):
-    for path in (
-        "/v2/repository/models/digits/unload",
-        "/v2/models/digits/trace/setting",
-        "/v2/logging",
-    ):
-        assert stack.get(path, "POST")[0] == 403
+def test_nobody_controls_a_replica_through_the_gateway(stack):
+    grpc = f"127.0.0.1:{stack.grpc}"
+    assert list(open_calls(lambda path, method: stack.get(path, method)[0], grpc)) == []
+    assert stack.get("/v2/models/digits/trace/setting", "POST")[0] == 403
     assert stack.get("/v2/models/digits/ready")[0] == 200
+
+
+def test_nobody_controls_a_replica_past_the_gateway(stack):
+    keys = set()
+    for replica in stack.replicas():
+        place = address_of(replica)
+        found = open_calls(lambda path, method, at=place: http(f"{at}:8000", path, method)[0],
+                           f"{place}:8001")  # fmt: skip
+        assert list(found) == []
+        keys.add(re.search(r"tritongen-closed=([0-9a-f]{32})\b", docker("top", replica))[1])
+        assert "tritongen-closed=$key" in docker("inspect", replica)
+    assert len(keys) == 2
 
 
 def test_scaled_to_three_and_back(stack):

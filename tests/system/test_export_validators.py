@@ -13,7 +13,7 @@ from support.exports import container, crd_faults, deployment, judged, service, 
 CASES = {
     "one": deployment(),
     "several": deployment(service("vision"), service("words")),
-    "gpu": deployment(service(container=container(gpus=1, entrypoint=(), read_only=False))),
+    "gpu": deployment(service(container=container(gpus=1, image_entrypoint=True, read_only=False))),
     "image": deployment(service(container=container(image="registry.example/triton:1"))),
     "odd": deployment(
         service(container=container(environment=(("ODD", 'a "b" $c ${d} {{e}} # f: é'),)))
@@ -28,9 +28,15 @@ def test_kubernetes_validate_takes_every_file_strictly(tmp_path, validators):
         for name, what in CASES.items()
         for target in ("kubernetes", "keda")
         for path in written(tmp_path / name / target, target, what)
-        if path.name in {"deployment.yaml", "hpa.yaml"}
+        if path.name in {"deployment.yaml", "hpa.yaml", "networkpolicy.yaml"}
     ]
-    assert len(files) == 3 * len(CASES)
+    files += [
+        ("kubernetes", path)
+        for name, what in CASES.items()
+        for path in written(tmp_path / name / "kserve", "kserve", what)
+        if path.name == "networkpolicy.yaml"
+    ]
+    assert len(files) == 6 * len(CASES)
     told = judged(validators, files)
     assert {path: faults for path, faults in told.items() if faults} == {}
 
@@ -66,8 +72,8 @@ def test_the_validators_are_strict(tmp_path, validators):
 
 @case
 def test_the_clusters_schemas_take_kserve_and_keda(name, tmp_path):
-    (service_file,) = written(tmp_path, "kserve", CASES[name])
-    assert crd_faults("kserve-inferenceservice", service_file) == []
+    files = {path.name: path for path in written(tmp_path, "kserve", CASES[name])}
+    assert crd_faults("kserve-inferenceservice", files["inferenceservice.yaml"]) == []
     files = {path.name: path for path in written(tmp_path, "keda", CASES[name])}
     assert crd_faults("keda-scaledobject", files["scaledobject.yaml"]) == []
 

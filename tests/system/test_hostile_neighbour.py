@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.cli import Project, dense, trial_of
+from support.closed_apis import GRPC_CALLS, HTTP_CALLS
 from support.serving_models import config_text, identity
 from support.trial_models import endless
 from support.triton import TestServer, start_server, write_model
@@ -238,23 +239,7 @@ def test_another_user_reads_no_region(watched: Watched):
 
 
 @pytest.mark.parametrize("headers", [{}, {"tritongen-key": "hidden"}, {"tritongen-closed": ""}])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v2/systemsharedmemory/region/r/register"),
-        ("POST", "/v2/systemsharedmemory/region/r/unregister"),
-        ("POST", "/v2/systemsharedmemory/unregister"),
-        ("GET", "/v2/systemsharedmemory/status"),
-        ("POST", "/v2/cudasharedmemory/region/r/register"),
-        ("GET", "/v2/cudasharedmemory/status"),
-        ("POST", "/v2/repository/index"),
-        ("POST", "/v2/repository/models/m/load"),
-        ("POST", "/v2/repository/models/m/unload"),
-        ("GET", "/v2/trace/setting"),
-        ("POST", "/v2/trace/setting"),
-        ("POST", "/v2/logging"),
-    ],
-)
+@pytest.mark.parametrize(("method", "path"), HTTP_CALLS)
 def test_nobody_without_the_key_is_answered(method, path, headers, watched: Watched):
     with HttpClient(watched.state.endpoints.http, headers=headers) as client:
         answer = client._ask(method, path, region_of(watched))
@@ -269,20 +254,7 @@ def region_of(watched: Watched) -> bytes:
     return json.dumps({"key": f"/{name}", "offset": 0, "byte_size": 1024}).encode()
 
 
-@pytest.mark.parametrize(
-    ("method", "arguments"),
-    [
-        ("register_system_shared_memory", ("r", "/r", 8)),
-        ("unregister_system_shared_memory", ()),
-        ("get_system_shared_memory_status", ()),
-        ("get_cuda_shared_memory_status", ()),
-        ("get_model_repository_index", ()),
-        ("load_model", ("m",)),
-        ("unload_model", ("m",)),
-        ("update_trace_settings", ()),
-        ("update_log_settings", ({},)),
-    ],
-)
+@pytest.mark.parametrize(("method", "arguments"), GRPC_CALLS)
 def test_nobody_without_the_key_is_answered_over_grpc(method, arguments, watched: Watched):
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException

@@ -11,7 +11,7 @@ from pathlib import Path
 from tritongen.errors import EnvironmentProblem, InvalidInputError, describe_error
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.findings import Finding
-from tritongen.serving.served_config import repository_drift
+from tritongen.serving.served_config import listed_models, repository_drift
 from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.connect import client_for
 from tritongen.triton.http_client import HttpClient
@@ -124,7 +124,7 @@ def attached_status(connection: AttachOptions, repository: Path | None) -> Serve
             raise EnvironmentProblem("TG814", "server does not answer", where=address)
         drift = repository_drift(client, repository) if repository is not None else ()
         version = client.metadata().version
-        names = sorted({entry.name for entry in client.index()})
+        names = sorted({name for name, _ in listed_models(client, repository)})
         models, _ = model_statuses(client, names, "")
     grpc = endpoint.protocol is ClientProtocol.GRPC
     ends = Endpoints(grpc=address) if grpc else Endpoints(http=address)

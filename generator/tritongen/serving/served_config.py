@@ -30,8 +30,7 @@ def repository_drift(client: ServerClient, repository: Path) -> tuple[Finding, .
             TG839, its answers are none of Triton's.
     """
     here = set(model_names(repository))
-    # The index lists what is on the server's disk; only what was tried has a state.
-    there = {entry.name for entry in client.index() if entry.state}
+    there = {name for name, tried in listed_models(client, repository) if tried}
     return (
         *(
             _drift(name, "is on disk, and the server has not loaded it")
@@ -40,6 +39,23 @@ def repository_drift(client: ServerClient, repository: Path) -> tuple[Finding, .
         *(_drift(name, "is served, and not on disk") for name in sorted(there - here)),
         *(item for name in sorted(here & there) for item in _model_drift(client, repository, name)),
     )
+
+
+def listed_models(client: ServerClient, repository: Path | None) -> tuple[tuple[str, bool], ...]:
+    """Models on a server's disk, and whether the server tried to load each.
+
+    A server that keeps its list closed, as one from an export does, is asked for each model of the
+    repository instead.
+
+    Raises:
+        EnvironmentProblem: TG815, the list is closed and there is no repository; TG814, TG839.
+    """
+    try:
+        return tuple((entry.name, bool(entry.state)) for entry in client.index())
+    except EnvironmentProblem as problem:
+        if problem.code != "TG815" or repository is None:
+            raise
+        return tuple((name, client.model_ready(name)) for name in model_names(repository))
 
 
 def _drift(name: str, message: str, field: str = "") -> Finding:

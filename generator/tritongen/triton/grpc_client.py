@@ -378,7 +378,7 @@ def _as_dict(message: Any) -> dict[str, Any]:  # noqa: ANN401  (a protobuf messa
             }
         elif hasattr(value, "__len__") and not isinstance(value, str | bytes):  # repeated
             result[descriptor.name] = [_plain(descriptor, item) for item in value]
-        elif descriptor.message_type is None or message.HasField(descriptor.name):
+        elif not descriptor.has_presence or message.HasField(descriptor.name):
             result[descriptor.name] = _plain(descriptor, value)
     return result
 

@@ -22,6 +22,8 @@ class ApiKeys:
     Attributes:
         tool: of what the tool asks for itself: the list of models, loading them, shared memory.
         nobody: of traces and logs, which write files; it is kept nowhere.
+
+    Empty ones close nothing: whoever starts the server closes it.
     """
 
     tool: str
@@ -35,6 +37,8 @@ class ApiKeys:
     @property
     def groups(self) -> tuple[str, ...]:
         """Values of Triton's flags, each ``api,…:header=key``."""
+        if not self.tool:
+            return ()
         return (
             f"shared-memory,model-repository:{_TOOL}={self.tool}",
             f"trace,logging:{_NOBODY}={self.nobody}",

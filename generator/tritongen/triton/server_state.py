@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.model.business import ClientProtocol
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.codec import decode_text, encode
 from tritongen.system.files import FileLock, translated, write_atomic
 from tritongen.system.own_files import check_folder, make_folders, read_own

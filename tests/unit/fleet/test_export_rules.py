@@ -70,7 +70,7 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("kubernetes", f"{BOX}.startupProbe.failureThreshold", 3, "TG758"),
     ("kubernetes", f"{BOX}.livenessProbe.timeoutSeconds", 60, "TG758"),
     ("kubernetes", f"{BOX}.startupProbe", DROP, "TG758"),
-    ("kubernetes", f"{BOX}.env.1.value", "16", "TG764"),
+    ("kubernetes", f"{BOX}.env.0.value", "16", "TG764"),
     ("kubernetes", f"{POD}.volumes.1.emptyDir.medium", DROP, "TG765"),
     ("kubernetes", f"{POD}.volumes.1.emptyDir.sizeLimit", "16Mi", "TG765"),
     ("kubernetes", f"{POD}.terminationGracePeriodSeconds", 30, "TG766"),

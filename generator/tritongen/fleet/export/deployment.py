@@ -11,6 +11,17 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _WEEKDAY_HOURS = 5 * 24
 # Quotes, `$`, braces and line ends mean something in one format or another.
 _PATH = re.compile(r"[\w ./:+@=,~-]+")
+# 32 hexadecimal digits, drawn anew at each start and kept nowhere: what they close is for nobody.
+KEY_DRAWN = "key=$(od -An -N16 -tx8 /dev/urandom | tr -d ' ') && [ ${#key} = 32 ]"
+CLOSING_FLAGS = tuple(
+    f'"--{flag}=shared-memory,model-repository,trace,logging:tritongen-closed=$key"'
+    for flag in ("http-restricted-api", "grpc-restricted-protocol")
+)
+"""Flags of tritonserver as a shell reads them after `KEY_DRAWN`."""
+PROGRAM = (
+    "sh", "-c", f'{KEY_DRAWN} && exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"', "tritonserver",
+)  # fmt: skip
+"""Runs tritonserver, its closed APIs behind such a key; its other flags follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +55,8 @@ class Container:
 
     Attributes:
         image: reference.
-        entrypoint: replaces the image's own; empty keeps it.
-        arguments: that follow it.
+        image_entrypoint: keep the image's own entry point, which runs what follows it.
+        arguments: flags of tritonserver beside `CLOSING_FLAGS`.
         environment: (variable, value).
         cpus: limit in whole cores; None for none.
         memory_bytes: limit; None for none.
@@ -57,12 +68,11 @@ class Container:
         tmp_bytes: size of /tmp.
         ulimits: (name, soft and hard limit).
         health: checks.
-        key: value of the header that the closed APIs ask for; part of `arguments`.
         rate_limited: whether its arguments turn the rate limiter on.
     """
 
     image: str
-    entrypoint: tuple[str, ...]
+    image_entrypoint: bool
     arguments: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     cpus: int | None
@@ -75,13 +85,22 @@ class Container:
     tmp_bytes: int
     ulimits: tuple[tuple[str, int], ...]
     health: HealthCheck
-    key: str = ""
     rate_limited: bool = False
 
     @property
-    def flags(self) -> tuple[str, ...]:
-        """Flags of tritonserver: its arguments without its own name."""
-        return tuple(argument for argument in self.arguments if argument.startswith("--"))
+    def entrypoint(self) -> tuple[str, ...]:
+        """Replaces the image's own; empty keeps it."""
+        return () if self.image_entrypoint else PROGRAM
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What follows the entry point."""
+        return (*PROGRAM, *self.arguments) if self.image_entrypoint else self.arguments
+
+    @property
+    def pinned(self) -> bool:
+        """Whether its image is named by a digest, so that nobody can put another in its place."""
+        return "@sha256:" in self.image
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,10 @@ def make_deployment(
         what = f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate"
         fix = "Run `tritongen plan` and name its file with --plan."
         findings.append(finding("TG759", Severity.INFO, what, fix=fix))
-    services = tuple(_service(entry, spec, lock, intent, image, digest) for entry in planned)
+    services = tuple(_service(entry, spec, lock, intent, image) for entry in planned)
+    if not services[0].container.pinned:
+        what = f"{image} is named by a tag, which others can move to another image"
+        findings.append(finding("TG768", Severity.INFO, what))
     deployment = Deployment(
         name=request.name,
         services=services,
@@ -251,17 +254,11 @@ def _memory_findings(planned: Iterable[PlannedService], lock: Lock) -> Iterable[
 
 
 def _service(
-    planned: PlannedService,
-    spec: ServerSpec,
-    lock: Lock,
-    intent: Intent,
-    image: str,
-    digest: str,
+    planned: PlannedService, spec: ServerSpec, lock: Lock, intent: Intent, image: str
 ) -> Service:
     names = tuple(sorted(name for name, _, _ in planned.models))
     models = tuple(_model(name, lock, intent) for name in names)
-    key = digest[:32]
-    settings = _settings(planned, replace(spec, models=names), set(spec.models), key, image)
+    settings = _settings(planned, replace(spec, models=names), set(spec.models), image)
     goals = [model.latency_ms for model in models if model.latency_ms is not None]
     wait = planned.queue_target_us
     if wait is None:
@@ -269,7 +266,7 @@ def _service(
     return Service(
         name=planned.name,
         models=models,
-        container=_container(settings, _needed(planned, lock, names, settings), key),
+        container=_container(settings, _needed(planned, lock, names, settings)),
         replicas=planned.replicas,
         queue_target_us=max(_MIN_QUEUE_US, wait),
         concurrency=requests_at_a_time(planned.concurrency, models),
@@ -304,29 +301,20 @@ def requests_at_a_time(planned: int | None, models: tuple[DeployedModel, ...]) -
 
 
 def _settings(
-    planned: PlannedService, spec: ServerSpec, every: set[str], key: str, image: str
+    planned: PlannedService, spec: ServerSpec, every: set[str], image: str
 ) -> ContainerSettings:
     """The container as the Docker runtime starts it, with the plan's limits."""
     partly = set(spec.models) != every
-    closed = "model-repository,trace,logging" if partly else "trace,logging"
-    given = {flag for flag, _ in spec.flags}
-    flags = [
-        (flag, f"{closed}:tritongen-closed={key}")
-        for flag in ("http-restricted-api", "grpc-restricted-protocol")
-        if flag not in given
-    ]
-    if "metrics-config" not in given:
-        # The quantiles that the goals are watched by.
-        flags.append(("metrics-config", "summary_latencies=true"))
     wanted = replace(
         spec,
-        flags=(*spec.flags, *flags),
+        # The quantiles that the goals are watched by.
+        flags=(*spec.flags, ("metrics-config", "summary_latencies=true")),
         model_control=ModelControl.EXPLICIT if partly else ModelControl.NONE,
         cores=planned.cores,
         memory_bytes=planned.memory_bytes or spec.memory_bytes,
     )
-    # The keys are of nothing: the flags above close what is closed.
-    return ContainerSettings(wanted, image, server=key, mounts=(), keys=ApiKeys.new())
+    # What is exported closes its APIs by itself, at each start.
+    return ContainerSettings(wanted, image, server="", mounts=(), keys=ApiKeys("", ""))
 
 
 def _needed(
@@ -343,12 +331,12 @@ def _needed(
     return math.ceil(total / _MEMORY_STEP) * _MEMORY_STEP
 
 
-def _container(settings: ContainerSettings, needed: int, key: str) -> Container:
+def _container(settings: ContainerSettings, needed: int) -> Container:
     spec = settings.spec
     return Container(
         image=settings.image,
-        entrypoint=settings.entrypoint,
-        arguments=settings.command,
+        image_entrypoint=not settings.entrypoint,
+        arguments=settings.flags,
         environment=settings.environment,
         cpus=settings.cpus,
         memory_bytes=spec.memory_bytes,
@@ -360,6 +348,5 @@ def _container(settings: ContainerSettings, needed: int, key: str) -> Container:
         tmp_bytes=settings.tmp_bytes,
         ulimits=settings.ulimits,
         health=HEALTH,
-        key=key,
         rate_limited=is_rate_limited(spec.flags),
     )

@@ -151,11 +151,14 @@ class ContainerSettings:
         return () if self.spec.gpus else ("tritonserver",)
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """What follows ``tritonserver``."""
+        return tuple(server_arguments(self.spec, [("model-repository", str(MODELS))], self.keys))
+
+    @property
     def command(self) -> tuple[str, ...]:
         """What follows the entry point."""
-        own = [("model-repository", str(MODELS))]
-        arguments = server_arguments(self.spec, own, self.keys)
-        return tuple(arguments) if self.entrypoint else ("tritonserver", *arguments)
+        return self.flags if self.entrypoint else ("tritonserver", *self.flags)
 
     @property
     def environment(self) -> tuple[tuple[str, str], ...]:

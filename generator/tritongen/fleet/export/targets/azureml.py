@@ -1,11 +1,13 @@
 """Azure ML: managed online endpoints, without code and by container, with autoscaling.
 
 `deployment.yml` is the one without code: Azure's own Triton serves the repository, and clients send
-tensors only. `deployment-container.yml` runs the plan's image with the plan's flags. The number of
-requests at a time comes from the plan, since Azure's default of 1 starves Triton. `autoscale.json`
-has a profile for weekdays and one for the weekend; its CPU thresholds are shares of what the
-service's threads can reach on the machine's virtual CPUs. A planned machine type that managed
-endpoints do not offer is replaced by the cheapest that fits, and told.
+tensors only; whoever holds the endpoint's key reaches its control calls, too.
+`deployment-container.yml` runs the plan's image with the plan's flags as a user without rights, and
+closes these calls behind a key that each container draws at its start. The number of requests at a
+time comes from the plan, since Azure's default of 1 starves Triton. `autoscale.json` has a profile
+for weekdays and one for the weekend; its CPU thresholds are shares of what the service's threads
+can reach on the machine's virtual CPUs. A planned machine type that managed endpoints do not offer
+is replaced by the cheapest that fits, and told.
 """
 
 import math
@@ -20,7 +22,7 @@ from tritongen.fleet.catalogue import (
     AZUREML_REQUESTS_PER_S,
     AZUREML_TIMEOUT_S,
 )
-from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.deployment import CLOSING_FLAGS, KEY_DRAWN, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.model.findings import Finding, Severity, finding
 
@@ -80,11 +82,13 @@ def _files(service: Service, deployment: Deployment) -> tuple[ExportFile, ...]:
 
 
 def _dockerfile(service: Service, deployment: Deployment) -> str:
-    flags = [one for one in service.container.flags if not one.startswith("--model-repository")]
+    box = service.container
+    flags = [one for one in box.arguments if not one.startswith("--model-repository")]
     values = {
         "service": service,
         "folder": PurePosixPath(deployment.repository).name,
-        "arguments": [shlex.quote(flag) for flag in flags],
+        "drawn": KEY_DRAWN,
+        "arguments": [*CLOSING_FLAGS, *map(shlex.quote, flags)],
     }
     return render("azureml/Dockerfile.j2", values)
 

@@ -1,10 +1,12 @@
 """Docker Compose: Triton with Prometheus and Grafana on one machine.
 
-Everything listens on the loopback only. `docker compose up --detach --wait` returns when every
-model is ready; Grafana is at http://127.0.0.1:3000, Prometheus at http://127.0.0.1:9090. After
-another `tritongen build`, export again: the label with the repository's digest makes Compose start
-a new container. Variables replace image, CPUs, ports and the repository's place; on a machine with
-fewer CPUs than planned, set `TRITON_CPUS`. This export lies in [`compose/`](../compose).
+Everything listens on the loopback only, and what loads models, shares memory, traces or logs is
+closed behind a key that each container draws at its start. `docker compose up --detach --wait`
+returns when every model is ready; Grafana is at http://127.0.0.1:3000, Prometheus at
+http://127.0.0.1:9090. After another `tritongen build`, export again: the label with the
+repository's digest makes Compose start a new container. Variables replace image, CPUs, ports and
+the repository's place; on a machine with fewer CPUs than planned, set `TRITON_CPUS`. This export
+lies in `compose/`.
 """
 
 from tritongen.fleet.export.deployment import Deployment

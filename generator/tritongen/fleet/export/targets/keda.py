@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from tritongen.fleet.export.deployment import Deployment, Replicas, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.fleet.export.monitoring import queue_mean
-from tritongen.fleet.export.targets.kubernetes import kustomization, late_waits, period, workload
+from tritongen.fleet.export.targets.kubernetes import (
+    kustomization,
+    late_waits,
+    network_policy,
+    period,
+    pod_labels,
+    workload,
+)
 from tritongen.model.findings import Finding
 
 # Where the chart prometheus-community/prometheus answers.
@@ -30,8 +37,9 @@ def keda_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     }
     return (
         workload(deployment),
+        network_policy(deployment, pod_labels, (8000, 8001)),
         ExportFile("scaledobject.yaml", render("keda/scaledobject.yaml.j2", values)),
-        kustomization("deployment.yaml", "scaledobject.yaml"),
+        kustomization("deployment.yaml", "networkpolicy.yaml", "scaledobject.yaml"),
     )
 
 

@@ -2,13 +2,16 @@
 
 On the cluster's `kserve-tritonserver` runtime, as a raw Deployment: `tritonserver` keeps its own
 ports 8080 and 9000 there, and resources are always set, because the runtime's default is one CPU.
+Its `command` draws the key of the closed APIs and runs the runtime's own arguments, the first of
+which is `tritonserver`. networkpolicy.yaml opens the metrics to Prometheus in the namespace
+`monitoring` alone.
 """
 
 from collections.abc import Iterator
 
-from tritongen.fleet.export.deployment import Deployment, Service
+from tritongen.fleet.export.deployment import PROGRAM, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
-from tritongen.fleet.export.targets.kubernetes import arguments, limits, mebibytes, requests
+from tritongen.fleet.export.targets.kubernetes import limits, mebibytes, network_policy, requests
 from tritongen.model.findings import Finding, Severity, finding
 
 # Percent of the requested cores; chosen: the queue of an open system grows steeply beyond.
@@ -17,16 +20,19 @@ _CPU_PERCENT = 60
 _STORAGE = ("pvc://", "s3://", "gs://", "as://", "https://", "http://", "hf://")
 _FILE = "inferenceservice.yaml"
 _OFFICIAL = "nvcr.io/nvidia/tritonserver:"
+# Of the official image; it prepares CUDA.
+_ENTRYPOINT = "/opt/nvidia/nvidia_entrypoint.sh"
 # The runtime sets these by itself.
 _OWN = ("--model-repository=", "--http-port=", "--grpc-port=")
 
 
 def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
-    """One InferenceService for each service."""
+    """One InferenceService for each service, and who may reach its ports."""
     values = {
         "services": deployment.services,
         "digest": deployment.digest,
         "storage": deployment.storage,
+        "command": _command,
         "arguments": _arguments,
         "requests": requests,
         "limits": limits,
@@ -34,7 +40,22 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "mebibytes": mebibytes,
         "cpu_target": _CPU_PERCENT,
     }
-    return (ExportFile(_FILE, render("kserve/inferenceservice.yaml.j2", values)),)
+    return (
+        ExportFile(_FILE, render("kserve/inferenceservice.yaml.j2", values)),
+        network_policy(deployment, _pod_labels, (8080, 9000)),
+    )
+
+
+def _pod_labels(service: Service) -> dict[str, str]:
+    """As KServe writes them."""
+    return {"serving.kserve.io/inferenceservice": service.name}
+
+
+def _command(service: Service) -> tuple[str, ...]:
+    """What the arguments follow, of which the first is the runtime's ``tritonserver``."""
+    box = service.container
+    official = box.image_entrypoint and box.image.startswith(_OFFICIAL)
+    return (*((_ENTRYPOINT,) if official else ()), *PROGRAM[:-1])
 
 
 def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
@@ -56,19 +77,19 @@ def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _arguments(service: Service) -> list[str]:
-    flags = [one for one in arguments(service) if one.startswith("--")]
-    return [one for one in flags if not one.startswith(_OWN)]
+    return [one for one in service.container.arguments if not one.startswith(_OWN)]
 
 
 def _version(service: Service) -> str:
-    """Tag of the official image, empty for another image."""
+    """Tag of the official image, empty for another image and for one with a digest."""
     image = service.container.image
-    return image.removeprefix(_OFFICIAL) if image.startswith(_OFFICIAL) else ""
+    tagged = image.startswith(_OFFICIAL) and not service.container.pinned
+    return image.removeprefix(_OFFICIAL) if tagged else ""
 
 
 TARGET = ExportTarget(
     summary="KServe: an InferenceService on its Triton runtime",
     files=kserve_files,
-    deploy=("kubectl apply -f inferenceservice.yaml",),
+    deploy=("kubectl apply -f networkpolicy.yaml -f inferenceservice.yaml",),
     findings=kserve_findings,
 )

@@ -6,10 +6,15 @@ cores, so that a node with the static CPU manager gives the threads cores of the
 configuration is a new digest in the pod's annotations, and so a rolling update without a gap:
 preStop gives the Service five seconds to forget the pod, Triton finishes its requests, and the
 grace period covers both.
+
+Each container draws a key of its own at its start, for the APIs that nobody shall use: shared
+memory, the model repository (its index, loading, unloading), traces and logging. networkpolicy.yaml
+opens the metrics to Prometheus in the namespace `monitoring` alone; it takes a network that
+enforces policies, such as Calico or Cilium. Prometheus finds the pods by their annotations.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import Deployment, Service
@@ -31,12 +36,13 @@ def kubernetes_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     values = {"services": deployment.services, "period": period}
     return (
         workload(deployment),
+        network_policy(deployment, pod_labels, (8000, 8001)),
         ExportFile("hpa.yaml", render("kubernetes/hpa.yaml.j2", values)),
         ExportFile(
             "prometheus-adapter.yaml",
             render("kubernetes/prometheus-adapter.yaml.j2", {"query": _ADAPTER_QUERY}),
         ),
-        kustomization("deployment.yaml", "hpa.yaml"),
+        kustomization("deployment.yaml", "networkpolicy.yaml", "hpa.yaml"),
     )
 
 
@@ -75,16 +81,38 @@ def workload(deployment: Deployment) -> ExportFile:
     return ExportFile("deployment.yaml", render("kubernetes/deployment.yaml.j2", values))
 
 
+def network_policy(
+    deployment: Deployment,
+    labels: Callable[[Service], Mapping[str, str]],
+    ports: tuple[int, int],
+) -> ExportFile:
+    """Lets everybody ask the models, and only Prometheus read the metrics.
+
+    Args:
+        deployment: what is deployed.
+        labels: of a service's pods.
+        ports: of HTTP and gRPC.
+    """
+    values = {"services": deployment.services, "labels": labels, "ports": ports}
+    text = render("kubernetes/networkpolicy.yaml.j2", values)
+    return ExportFile("networkpolicy.yaml", text)
+
+
+def pod_labels(service: Service) -> dict[str, str]:
+    """By which a service's pods are found."""
+    return {"app.kubernetes.io/name": "triton", "app.kubernetes.io/instance": service.name}
+
+
 def kustomization(*resources: str) -> ExportFile:
     """What `kubectl apply -k` reads."""
     text = render("kubernetes/kustomization.yaml.j2", {"resources": list(resources)})
     return ExportFile("kustomization.yaml", text)
 
 
-def _arguments(service: Service, deployment: Deployment) -> list[str]:
+def _arguments(service: Service, deployment: Deployment) -> tuple[str, ...]:
     storage = deployment.storage
     if storage.startswith(_CLAIM):
-        return arguments(service)
+        return service.container.command
     if not storage.startswith(_REMOTE):
         raise InvalidInputError(
             "TG762",
@@ -92,19 +120,10 @@ def _arguments(service: Service, deployment: Deployment) -> list[str]:
             fix="Name pvc://CLAIM[/PATH], s3://…, gs://… or as://….",
         )
     # What stands before the flags is the program, where the image's own entry point runs it.
-    return [
+    return tuple(
         f"--model-repository={storage}" if one.startswith("--model-repository=") else one
-        for one in arguments(service)
-    ]
-
-
-def arguments(service: Service) -> list[str]:
-    """Triton's flags; the closed APIs ask for the pod's number, which only the cluster knows."""
-    box = service.container
-    escaped = [argument.replace("$(", "$$(") for argument in box.arguments]
-    return [
-        argument.replace(box.key, "$(POD_UID)") if box.key else argument for argument in escaped
-    ]
+        for one in service.container.command
+    )
 
 
 def requests(service: Service) -> dict[str, str]:

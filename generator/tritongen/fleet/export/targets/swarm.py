@@ -3,8 +3,9 @@
 A client that keeps its connection open would stay with a replica that is about to stop, so the
 stack has a gateway (HAProxy) that balances requests. It knows the replicas by Swarm's own names,
 which hold a replica once it is healthy and forget it two seconds before it is stopped, sends a
-request that was not answered to another replica, and lets nobody load or unload models. Requests
-above 128 KiB are not sent again.
+request that was not answered to another replica, and lets health, descriptions, statistics and
+requests through, over HTTP and gRPC alike, and nothing else. Requests above 128 KiB are not sent
+again. Each replica closes the rest behind a key of its own, too, which it draws at its start.
 
 Configurations are Swarm configs with their digest in the name: `docker stack deploy` with a changed
 one starts new replicas first, waits for their health and stops the old ones; a failed update is
@@ -14,7 +15,8 @@ the same path on every node.
 
 Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
 Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
-`docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus and Grafana.
+`docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only the stack
+reaches, and Grafana, whose password is a secret of Swarm's that you make first.
 """
 
 import hashlib
