@@ -81,7 +81,7 @@ def test_a_model_that_cannot_be_fixed(project: Project) -> None:
         [faulty.tensor("y", None)],
         [faulty.constant("zero", 0)],
     ))  # fmt: skip
-    document = project.json("build", "models", "--fix")
+    document = project.json("build", "models", "--fix", expect=1)
     assert [item["name"] for item in document["models"]] == ["net"]
     assert document["refused"] == [{"name": "fed", "codes": ["TG110"]}]
 
@@ -163,7 +163,7 @@ def test_a_fix_of_another_original_is_told_and_the_others_are_built(project: Pro
     project.add("net/model.onnx", trained.cnn())
     project.run("optimize", "models", "--fix", "-m", "wine")
     project.add("wine/model.onnx", faulty.zipmap(texts=True))
-    document = project.json("build", "models")
+    document = project.json("build", "models", expect=1)
     assert document["refused"] == [{"name": "wine", "codes": ["TG110"]}]
     assert [item["name"] for item in document["models"]] == ["net"]
     assert ("TG241", "wine") in codes(document)
@@ -177,7 +177,7 @@ def test_a_fix_that_moves_an_axis_waits_for_the_users_word(project: Project) -> 
     done = steps(optimized(project, "--fix", "-m", "time"))
     assert done["names"]
     assert done["batch_first"]
-    document = project.json("build", "models")
+    document = project.json("build", "models", expect=1)
     assert document["refused"] == [{"name": "time", "codes": ["TG116"]}]
     (told,) = (item for item in document["findings"] if item["code"] == "TG244")
     assert "batch_first" in told["message"]
@@ -192,5 +192,5 @@ def test_a_fix_that_leaves_a_fault_is_not_served(project: Project) -> None:
     project.add("red wine/model.onnx", faulty.zipmap())
     project.add("net/model.onnx", trained.cnn())
     project.run("optimize", "models", "--fix", "-m", "red wine")
-    document = project.json("build", "models")
+    document = project.json("build", "models", expect=1)
     assert document["refused"] == [{"name": "red wine", "codes": ["TG106", "TG110"]}]

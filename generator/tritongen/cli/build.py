@@ -64,7 +64,10 @@ def register(parser: CommandParser) -> None:
     parser.add_argument(
         "--trial-memory", type=gibibytes, metavar="GIB", help="per model (default: by size)"
     )
-    parser.add_flags(force="overwrite hand edits; they are kept as *.orig")
+    parser.add_flags(
+        strict="for CI: write nothing and exit 2 where a model is left out",
+        force="overwrite hand edits; they are kept as *.orig",
+    )
     parser.add_format()
 
 
@@ -99,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.output, options.models)
     output.present(options.format, lambda: _json(result), lambda: _print(result, options))
-    found = (options.check and result.drift) or result.dropped or result.left_out
+    found = (options.check and result.drift) or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
 
 
@@ -140,6 +143,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
         ),
         remeasure=options.remeasure,
         force=options.force,
+        strict=options.strict,
     )
 
 
@@ -164,9 +168,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
             for item in result.models
         ],
         "refused": [{"name": name, "codes": codes} for name, codes in result.plan.refused],
-        "left_out": [
-            {"name": item.model, **view(item, "code", "message", "fix")} for item in result.left_out
-        ],
+        "left_out": output.left_out_json(result.left_out),
         "differences": [view(item, "path", "kind") for item in result.differences],
         "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
         "findings": output.findings_json(result.findings),
@@ -180,6 +182,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
         output.print_diffs(result.differences)
+        output.print_left_out(dict(result.plan.refused))
         return
     output.print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),
@@ -202,9 +205,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     limited = is_rate_limited(result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
     say(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
-    if result.plan.refused:
-        refused = (f"{name} [{', '.join(codes)}]" for name, codes in result.plan.refused)
-        say(severe(f"not served: {', '.join(refused)}", Severity.ERROR))
+    output.print_left_out(dict(result.plan.refused))
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
         say(severe(told, Severity.ERROR))

@@ -86,7 +86,9 @@ def run(options: argparse.Namespace) -> int:
     )
     top = options.top
     output.present(options.format, lambda: _json(planned, top), lambda: _print(planned, top))
-    return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
+    if planned.plan.best is None:
+        return int(ExitCode.GOAL_NOT_MET)
+    return int(ExitCode.FINDINGS if planned.left_out else ExitCode.OK)
 
 
 def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
@@ -110,6 +112,7 @@ def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
         ],
         "assumptions": plan.assumptions,
         "plan_file": planned.path,
+        "left_out": output.left_out_json(planned.left_out),
         "findings": output.findings_json(planned.findings),
     }
 
@@ -202,6 +205,7 @@ def _print(planned: "FleetPlan", top: int) -> None:
             )
         )
     output.print_findings(_grouped(planned.findings))
+    output.print_left_out({item.model: [item.code] for item in planned.left_out})
     if planned.path is not None:
         say(good(f"stored in {planned.path}"))
         output.suggest("tritongen export kubernetes -o deploy")

@@ -260,7 +260,8 @@ class ModelIntent:
     sequence: SequenceIntent | None = Key(
         "requests that belong together, with state kept on the server between them"
     ).default(None)
-    skip: bool = Key("leave the model out of the repository").default(False)
+    serve: bool = Key("false leaves the model out of the repository on purpose").default(True)
+    skip: bool = Key("older form of `serve: false`").default(False)
     pattern: Pattern | None = Key(
         "shape of this model's traffic over the week", bare="kind"
     ).default(None)

@@ -98,7 +98,7 @@ def _require_packages() -> None:
 def _wanted(project: Project) -> Iterator[tuple[ModelFacts, ModelIntent]]:
     for facts in project.models:
         intent = project.intent.of(facts.name)
-        if not intent.skip:
+        if intent.serve:
             yield facts, intent
 
 
@@ -203,7 +203,7 @@ def fix_models(project: Project, options: OptimizeOptions, progress: Progress) -
     done: dict[str, str] = {}
     todo: list[ModelFacts] = []
     for facts in project.models:
-        if facts.format is not ModelFormat.ONNX or project.intent.of(facts.name).skip:
+        if facts.format is not ModelFormat.ONNX or not project.intent.of(facts.name).serve:
             continue
         if _is_fixed(project, facts):
             done[facts.name] = FIXED

@@ -221,7 +221,7 @@ def _fixes(project: Project, decided: Collection[str]) -> Iterator[Finding]:
     """On every fixed variant beside a model that cannot be served and that nobody decided on."""
     for facts in project.models:
         faults = {item.code for item in facts.findings if item.severity is Severity.ERROR}
-        if not faults or facts.name in decided or project.intent.of(facts.name).skip:
+        if not faults or facts.name in decided or not project.intent.of(facts.name).serve:
             continue
         try:
             variant = find_variant(project, facts, FIXED)
