@@ -10,6 +10,7 @@ from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
+    from tritongen.model.findings import Finding
     from tritongen.optimize.optimize_models import FixedModels
     from tritongen.repository.build import BuildOptions, BuildResult
     from tritongen.repository.compare import DifferenceKind
@@ -98,12 +99,16 @@ def run(options: argparse.Namespace) -> int:
     trying = output.telling(project, lambda name: output.progress(f"trying {name} …"))
     result = build(project, settings, trying)
     if fixed is not None:
-        result = replace(result, findings=(*fixed.findings, *result.findings))
+        result = replace(result, findings=_once(fixed, result))
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.output, options.models)
     output.present(options.format, lambda: _json(result), lambda: _print(result, options))
     found = (options.check and result.drift) or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
+
+
+def _once(fixed: "FixedModels", result: "BuildResult") -> "tuple[Finding, ...]":
+    return tuple(dict.fromkeys((*fixed.findings, *result.findings)))
 
 
 def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
@@ -119,7 +124,10 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
         )
     limits = ChildLimits(memory_bytes=options.trial_memory)
     return fix_models(
-        project, OptimizeOptions(limits=limits), lambda text: output.progress(f"{text} …")
+        project,
+        OptimizeOptions(limits=limits),
+        lambda text: output.progress(f"{text} …"),
+        dict(options.variant),
     )
 
 
@@ -177,7 +185,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
-    from tritongen.repository.stored_variants import FIX_TAKEN
+    from tritongen.repository.stored_variants import FIX_TAKEN, LAYOUT_MOVED
 
     output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
@@ -199,6 +207,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
+    for item in result.findings:
+        if item.code == LAYOUT_MOVED:
+            say(f"{item.model}: {item.message}")
     cores = result.plan.server.cores.value
     from tritongen.model.lock import is_rate_limited
 
