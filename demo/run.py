@@ -13,8 +13,8 @@ TRITONGEN = Path(sys.executable).parent / "tritongen"
 STEPS: tuple[tuple[str, tuple[str, ...], int], ...] = (
     ("a first draft of the intent", ("init", "demo/models", "--stdout"), 0),
     ("what is in the folder? one model is refused, with its cure", ("inspect", "demo/models"), 1),
-    ("the repository, with a reason beside every value", ("build", "demo/models"), 0),
-    ("the committed repository is what was built", ("build", "demo/models", "--check"), 0),
+    ("the repository of the others, with a reason beside every value", ("build", "demo/models"), 1),
+    ("the committed repository is what was built", ("build", "demo/models", "--check"), 1),
     ("lint it like any other", ("check",), 0),
     ("why that value?", ("explain", "digits", "max_batch_size", "--models", "demo/models"), 0),
     (

@@ -89,10 +89,11 @@ def test_from_models_to_a_checked_repository(base: Installed, tmp_path: Path) ->
     assert refused["error"]["code"] == "TG006"
     assert "tritongen[onnx]" in refused["error"]["fix"]
     assert not (tmp_path / "model_repository").exists()
-    built = json.loads(work.command("build", "models", "--no-trial", "--format", "json"))
+    words = ("build", "models", "--no-trial", "--format", "json")
+    built = json.loads(work.command(*words, expect=1))
     jsonschema.validate(built, SCHEMAS["build"])
     assert built["written"]
-    assert "up to date" in work.command("build", "models", "--check")
+    assert "up to date" in work.command("build", "models", "--check", expect=1)
     assert "max_batch_size" in work.command("explain", "dense")
     assert json.loads(work.command("check", "--format", "json"))["summary"]["errors"] == 0
     (tmp_path / "model_repository" / "dense" / "config.pbtxt").write_text("no_such_field: 1\n")

@@ -106,6 +106,7 @@ def _document(**fields: Any) -> dict[str, Any]:
     return _object(schema_version={"const": 1}, **fields)
 
 
+_LEFT_OUT = _list(_object(name=NAME, code=CODE, message=NAME, fix=NAME))
 SCHEMAS: dict[str, dict[str, Any]] = {
     "init": _document(path=NAME, models=_list(NAME), text=NAME, written=BOOL),
     "init --schema": _document(schema=ANY_OBJECT),
@@ -117,7 +118,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         threads=COUNT,
         models=_list(BUILT),
         refused=_list(_object(name=NAME, codes=_list(CODE))),
-        left_out=_list(_object(name=NAME, code=CODE, message=NAME, fix=NAME)),
+        left_out=_LEFT_OUT,
         differences=_list(_object(path=NAME, kind=NAME)),
         kept=_list(_object(path=NAME, **{"as": NAME})),
         findings=_list(FINDING),
@@ -246,4 +247,5 @@ SCHEMAS["tune"] = _document(
     notes=_list(NAME),
     interrupted={"type": ["integer", "null"]},
     met=BOOL,
+    left_out=_LEFT_OUT,
 )

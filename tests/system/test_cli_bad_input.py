@@ -51,7 +51,7 @@ def test_a_damaged_model(project: Project, kind: str) -> None:
     assert not bad["servable"]
     assert {item["code"] for item in bad["findings"]} == {code}
     assert good["servable"]
-    built = project.json("build", "models", "--no-trial")
+    built = project.json("build", "models", "--no-trial", expect=1)
     assert built["refused"] == [{"name": "bad", "codes": [code]}]
     assert not (project.repository / "bad").exists()
 
@@ -87,7 +87,7 @@ def test_a_name_that_is_no_text(project: Project) -> None:
     (bad,) = [model for model in document["models"] if not model["servable"]]
     assert {item["code"] for item in bad["findings"]} == {"TG106"}
     project.run("inspect", "models", expect=1)
-    assert project.json("build", "models", "--no-trial")["written"]
+    assert project.json("build", "models", "--no-trial", expect=1)["written"]
 
 
 def test_names_in_the_yaml(project: Project) -> None:
@@ -318,6 +318,6 @@ def test_what_the_system_says_of_a_file_is_told_in_words(built: Project) -> None
 def test_a_folders_name_gives_the_terminal_no_orders(project: Project) -> None:
     project.add("fixed.onnx", fixed())
     project.add("a\n\x1b[31mred/model.onnx", dense())
-    ran = project.run("build", "models", "--no-trial")
+    ran = project.run("build", "models", "--no-trial", expect=1)
     assert "not served: a\\n\\x1b[31mred [TG106]" in ran.out
     assert "\x1b" not in ran.out + ran.err

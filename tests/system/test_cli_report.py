@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
-from support.cli import SERVED, Project
+from support.cli import SERVED, Project, sequence
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -76,6 +76,7 @@ def test_the_page_shows_plan_models_reasons_and_tuning(built: Project) -> None:
 
 
 def test_without_a_plan_the_page_says_how_to_get_one(built: Project) -> None:
+    built.add("sequence/model.onnx", sequence())
     built.run("report", "models", "-o", "other.html")
     page = (built.folder / "other.html").read_text()
     checked(page)

@@ -129,7 +129,7 @@ def test_every_fault_of_a_repository_is_told_with_its_model(built: Project) -> N
     *others, ways_on = problem["details"]
     assert {line.partition("/")[0] for line in (problem["where"], *others)} == {"broken", "worse"}
     assert "--keep-going" in ways_on
-    assert "skip: true" in ways_on
+    assert "serve: false" in ways_on
 
 
 def test_what_was_edited_by_hand_is_linted_before_the_start(built: Project) -> None:

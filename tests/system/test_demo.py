@@ -29,7 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.mark.smoke
 def test_it_is_up_to_date(demo: Project) -> None:
-    document = demo.json("build", "models", "--check")
+    document = demo.json("build", "models", "--check", expect=1)
     assert not document["drift"]
     assert [item["name"] for item in document["models"]] == [*SERVED]
     assert document["refused"] == [{"name": "wine_zipmap", "codes": ["TG110"]}]
@@ -38,7 +38,7 @@ def test_it_is_up_to_date(demo: Project) -> None:
 
 def test_a_build_adds_nothing_but_weights(demo: Project) -> None:
     before = tree(demo.repository)
-    assert demo.json("build", "models")["written"]
+    assert demo.json("build", "models", expect=1)["written"]
     after = tree(demo.repository)
     assert {path: after[path] for path in before} == dict(before)
     assert set(after) - set(before) == {f"{name}/1/model.onnx" for name in SERVED}

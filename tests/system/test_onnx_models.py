@@ -192,7 +192,7 @@ def everything(
     inspected = {
         item["name"]: item for item in project.json("inspect", "models", expect=1)["models"]
     }
-    built = project.json("build", "models", "--no-trial")
+    built = project.json("build", "models", "--no-trial", expect=1)
     served = folder / "served"
     served.mkdir()
     answers = serve(project.repository, served, embedded_runtime)
@@ -265,13 +265,13 @@ def test_tried(everything: Everything, name: str) -> None:
 def test_a_refusal_by_trial_is_remembered(project: Project) -> None:
     for name in ("test_Linear", "test_ReLU"):
         project.write(f"models/{name}/model.onnx", BY_NAME[name].path.read_bytes())
-    built = project.json("build", "models")
+    built = project.json("build", "models", expect=1)
     assert [item["name"] for item in built["models"]] == ["test_ReLU"]
     assert built["refused"] == [{"name": "test_Linear", "codes": ["TG145"]}]
     (told,) = [item for item in built["findings"] if item["code"] == "TG145"]
     assert (told["severity"], told["model"]) == ("error", "test_Linear")
-    assert not project.json("build", "models", "--check")["drift"]
-    assert not project.json("build", "models", "--no-trial")["written"]
+    assert not project.json("build", "models", "--check", expect=1)["drift"]
+    assert not project.json("build", "models", "--no-trial", expect=1)["written"]
     found = project.json("inspect", "models", expect=1)["models"]
     assert [item["servable"] for item in found] == [False, True]
     # The operators of a GPU are others, and so may those of a newer runtime be.

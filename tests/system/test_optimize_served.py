@@ -48,6 +48,10 @@ def served(
     project.add("cnn/model.onnx", trained.cnn(batch=1))
     project.add("mlp/model.onnx", trained.mlp())
     project.add("mlp_dynamic/model.onnx", trained.mlp())
+    moved = "".join(
+        f"  {name}: {{accept: layout}}\n" for name in ("batch_first", "free_batch_lstm")
+    )
+    project.write("models/tritongen.yaml", f"models:\n{moved}")
     before = originals(project)
     indices = ("-m", "label_indices", "--fix", "--labels", "indices")
     project.run("optimize", "models", *indices)

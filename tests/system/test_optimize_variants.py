@@ -81,7 +81,7 @@ def test_a_model_that_cannot_be_fixed(project: Project) -> None:
         [faulty.tensor("y", None)],
         [faulty.constant("zero", 0)],
     ))  # fmt: skip
-    document = project.json("build", "models", "--fix")
+    document = project.json("build", "models", "--fix", expect=1)
     assert [item["name"] for item in document["models"]] == ["net"]
     assert document["refused"] == [{"name": "fed", "codes": ["TG110"]}]
 
@@ -163,7 +163,7 @@ def test_a_fix_of_another_original_is_told_and_the_others_are_built(project: Pro
     project.add("net/model.onnx", trained.cnn())
     project.run("optimize", "models", "--fix", "-m", "wine")
     project.add("wine/model.onnx", faulty.zipmap(texts=True))
-    document = project.json("build", "models")
+    document = project.json("build", "models", expect=1)
     assert document["refused"] == [{"name": "wine", "codes": ["TG110"]}]
     assert [item["name"] for item in document["models"]] == ["net"]
     assert ("TG241", "wine") in codes(document)
@@ -177,7 +177,7 @@ def test_a_fix_that_moves_an_axis_waits_for_the_users_word(project: Project) -> 
     done = steps(optimized(project, "--fix", "-m", "time"))
     assert done["names"]
     assert done["batch_first"]
-    document = project.json("build", "models")
+    document = project.json("build", "models", expect=1)
     assert document["refused"] == [{"name": "time", "codes": ["TG116"]}]
     (told,) = (item for item in document["findings"] if item["code"] == "TG244")
     assert "batch_first" in told["message"]
@@ -187,10 +187,45 @@ def test_a_fix_that_moves_an_axis_waits_for_the_users_word(project: Project) -> 
     assert {item["name"]: item["variant"] for item in served} == {"net": None, "time": "fixed"}
 
 
+def test_build_with_fix_changes_no_layout_without_the_users_word(project: Project) -> None:
+    """The original can be served, one row at a time; clients send it time first."""
+    project.add("time/model.onnx", faulty.second_axis())
+    document = project.json("build", "models", "--fix")
+    assert document["models"][0]["variant"] is None
+    assert ("TG244", "time") in codes(document)
+    assert "another layout" not in project.config("time").read_text()
+    project.write("models/tritongen.yaml", "models: {time: {accept: layout}}")
+    ran = project.run("build", "models", "--fix")
+    told = "clients send or read another layout: the batch axis 'batch' of 'x' is now the first one"
+    assert f"time: {told} (batch_first)" in ran.out
+    assert "TG244" not in ran.out
+    comment = project.config("time").read_text().replace("\n# ", " ")
+    assert f"{told} (batch_first)" in comment
+    # The lock remembers, also where the word is taken back.
+    project.write("models/tritongen.yaml", "{}")
+    for command in (("--check",), ("--fix",)):
+        again = project.json("build", "models", *command)
+        assert again["models"][0]["variant"] == "fixed"
+        assert [code for code, _ in codes(again)].count("TG245") == 1
+        assert ("TG244", "time") not in codes(again)
+    assert project.config("time").read_text().replace("\n# ", " ") == comment
+
+
+def test_a_layout_that_is_accepted_needs_no_variant_option(project: Project) -> None:
+    message = faulty.second_axis()
+    message.graph.node[0].output[1] = message.graph.output[1].name = "h\0"
+    project.add("time/model.onnx", message)
+    project.write("models/tritongen.yaml", "models: {time: {accept: layout}}")
+    project.run("optimize", "models", "--fix")
+    document = project.json("build", "models")
+    assert document["models"][0]["variant"] == "fixed"
+    assert {("TG243", "time"), ("TG245", "time")} <= set(codes(document))
+
+
 def test_a_fix_that_leaves_a_fault_is_not_served(project: Project) -> None:
     """The name cannot be served whatever is done to the graph."""
     project.add("red wine/model.onnx", faulty.zipmap())
     project.add("net/model.onnx", trained.cnn())
     project.run("optimize", "models", "--fix", "-m", "red wine")
-    document = project.json("build", "models")
+    document = project.json("build", "models", expect=1)
     assert document["refused"] == [{"name": "red wine", "codes": ["TG106", "TG110"]}]

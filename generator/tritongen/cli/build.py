@@ -10,6 +10,7 @@ from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
+    from tritongen.model.findings import Finding
     from tritongen.optimize.optimize_models import FixedModels
     from tritongen.repository.build import BuildOptions, BuildResult
     from tritongen.repository.compare import DifferenceKind
@@ -64,7 +65,10 @@ def register(parser: CommandParser) -> None:
     parser.add_argument(
         "--trial-memory", type=gibibytes, metavar="GIB", help="per model (default: by size)"
     )
-    parser.add_flags(force="overwrite hand edits; they are kept as *.orig")
+    parser.add_flags(
+        strict="for CI: write nothing and exit 2 where a model is left out",
+        force="overwrite hand edits; they are kept as *.orig",
+    )
     parser.add_format()
 
 
@@ -95,12 +99,16 @@ def run(options: argparse.Namespace) -> int:
     trying = output.telling(project, lambda name: output.progress(f"trying {name} …"))
     result = build(project, settings, trying)
     if fixed is not None:
-        result = replace(result, findings=(*fixed.findings, *result.findings))
+        result = replace(result, findings=_once(fixed, result))
     if not (options.check or options.diff or options.dry_run):
         remember_models(options.repository, options.models)
     output.present(options.format, lambda: _json(result), lambda: _print(result, options))
-    found = (options.check and result.drift) or result.dropped or result.left_out
+    found = (options.check and result.drift) or result.left_out
     return int(ExitCode.FINDINGS if found else ExitCode.OK)
+
+
+def _once(fixed: "FixedModels", result: "BuildResult") -> "tuple[Finding, ...]":
+    return tuple(dict.fromkeys((*fixed.findings, *result.findings)))
 
 
 def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
@@ -116,7 +124,10 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
         )
     limits = ChildLimits(memory_bytes=options.trial_memory)
     return fix_models(
-        project, OptimizeOptions(limits=limits), lambda text: output.progress(f"{text} …")
+        project,
+        OptimizeOptions(limits=limits),
+        lambda text: output.progress(f"{text} …"),
+        dict(options.variant),
     )
 
 
@@ -140,6 +151,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
         ),
         remeasure=options.remeasure,
         force=options.force,
+        strict=options.strict,
     )
 
 
@@ -164,9 +176,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
             for item in result.models
         ],
         "refused": [{"name": name, "codes": codes} for name, codes in result.plan.refused],
-        "left_out": [
-            {"name": item.model, **view(item, "code", "message", "fix")} for item in result.left_out
-        ],
+        "left_out": output.left_out_json(result.left_out),
         "differences": [view(item, "path", "kind") for item in result.differences],
         "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
         "findings": output.findings_json(result.findings),
@@ -175,11 +185,12 @@ def _json(result: "BuildResult") -> dict[str, object]:
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
-    from tritongen.repository.stored_variants import FIX_TAKEN
+    from tritongen.repository.stored_variants import FIX_TAKEN, LAYOUT_MOVED
 
     output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
     if options.diff:
         output.print_diffs(result.differences)
+        output.print_left_out(dict(result.plan.refused))
         return
     output.print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),
@@ -196,15 +207,16 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
+    for item in result.findings:
+        if item.code == LAYOUT_MOVED:
+            say(f"{item.model}: {item.message}")
     cores = result.plan.server.cores.value
     from tritongen.model.lock import is_rate_limited
 
     limited = is_rate_limited(result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
     say(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
-    if result.plan.refused:
-        refused = (f"{name} [{', '.join(codes)}]" for name, codes in result.plan.refused)
-        say(severe(f"not served: {', '.join(refused)}", Severity.ERROR))
+    output.print_left_out(dict(result.plan.refused))
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
         say(severe(told, Severity.ERROR))

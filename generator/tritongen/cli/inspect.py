@@ -53,8 +53,18 @@ def run(options: argparse.Namespace) -> int:
         },
         lambda: _print_all(result, quote(str(options.models))),
     )
-    unservable = any(not item.facts.servable for item in result.models)
-    return int(ExitCode.FINDINGS if unservable else ExitCode.OK)
+    return int(ExitCode.FINDINGS if _unservable(result) else ExitCode.OK)
+
+
+def _unservable(result: "InspectionResult") -> dict[str, list[str]]:
+    """The codes of every model that cannot be served and is wanted, by its name."""
+    return {
+        item.facts.name: sorted(
+            {one.code for one in item.findings if one.severity is Severity.ERROR}
+        )
+        for item in result.models
+        if item.wanted and not item.facts.servable
+    }
 
 
 def _json(item: "InspectedModel") -> dict[str, object]:
@@ -90,6 +100,7 @@ def _print_all(result: "InspectionResult", models: str) -> None:
     for model in result.models:
         _print(model)
     output.print_findings(result.findings)
+    output.print_left_out(_unservable(result))
     fixable = [item.facts.name for item in result.models if item.fixes]
     for name in fixable[:3]:
         output.suggest(f"tritongen optimize {models} -m {quote(name)} --fix")
@@ -99,6 +110,7 @@ def _print_all(result: "InspectionResult", models: str) -> None:
 def _print(item: "InspectedModel") -> None:
     facts = item.facts
     state = good("servable") if facts.servable else severe("not servable", Severity.ERROR)
+    state = state if item.wanted else dim("left out on purpose")
     say(f"{bold(facts.name)}  {facts.format.value}  {state}  {dim(facts.path)}")
     for label, specs in (("in", facts.inputs), ("out", facts.outputs)):
         for spec in specs:

@@ -192,6 +192,24 @@ def readiness(models: "Sequence[ModelStatus]") -> ExitCode:
     return ExitCode.OK if all(one.ready for one in models) else ExitCode.FINDINGS
 
 
+def left_out_json(items: Iterable[Finding]) -> list[dict[str, object]]:
+    """Models that are not served as JSON, each with the error that says why."""
+    return [{"name": item.model, **view(item, "code", "message", "fix")} for item in items]
+
+
+def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
+    """The last word on models that are not served, whose findings stand above it.
+
+    Args:
+        codes: of each model's errors, by its name.
+    """
+    if codes:
+        told = ", ".join(f"{name} [{', '.join(found)}]" for name, found in codes.items())
+        say(severe(f"not served: {told}", Severity.ERROR))
+        purpose = "each fix stands above; `serve: false` leaves a model out on purpose"
+        say(dim(f"  → {purpose}"))
+
+
 def findings_json(items: Iterable[Finding]) -> list[dict[str, object]]:
     """Findings as JSON, each with its place beside the rest."""
     return [

@@ -93,7 +93,9 @@ def run(options: argparse.Namespace) -> int:
     )
     top = options.top
     output.present(options.format, lambda: _json(planned, top), lambda: _print(planned, options))
-    return int(ExitCode.OK if planned.plan.best is not None else ExitCode.GOAL_NOT_MET)
+    if planned.plan.best is None:
+        return int(ExitCode.GOAL_NOT_MET)
+    return int(ExitCode.FINDINGS if planned.left_out else ExitCode.OK)
 
 
 def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
@@ -117,6 +119,7 @@ def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
         ],
         "assumptions": plan.assumptions,
         "plan_file": planned.path,
+        "left_out": output.left_out_json(planned.left_out),
         "findings": output.findings_json(planned.findings),
     }
 
@@ -209,6 +212,7 @@ def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
             )
         )
     output.print_findings(_grouped(planned.findings))
+    output.print_left_out({item.model: [item.code] for item in planned.left_out})
     if planned.path is not None:
         say(good(f"stored in {planned.path}"))
         output.suggest(f"{_rebuild(planned, options)}tritongen export kubernetes -o deploy")

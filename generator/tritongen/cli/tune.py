@@ -95,7 +95,9 @@ def run(options: argparse.Namespace) -> int:
         write_page(report, options.html)
     if report.interrupted:
         return 128 + report.interrupted
-    return int(ExitCode.OK if report.met else ExitCode.GOAL_NOT_MET)
+    if not report.met:
+        return int(ExitCode.GOAL_NOT_MET)
+    return int(ExitCode.FINDINGS if report.left_out else ExitCode.OK)
 
 
 class Live:

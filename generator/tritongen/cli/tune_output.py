@@ -4,7 +4,17 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import bold, dim, good, print_table, say, suggest
+from tritongen.cli.output import (
+    bold,
+    dim,
+    good,
+    left_out_json,
+    print_findings,
+    print_left_out,
+    print_table,
+    say,
+    suggest,
+)
 from tritongen.model.codec import significant, view
 from tritongen.planner.context import show_figure
 from tritongen.probe.statistics.measurement import percentile_key
@@ -49,6 +59,7 @@ def document(report: "TuneReport") -> dict[str, object]:
         "notes": report.notes,
         "interrupted": report.interrupted or None,
         "met": report.met,
+        "left_out": left_out_json(report.left_out),
     }
 
 
@@ -153,6 +164,8 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
         say("interrupted before anything was measured")
     for note in report.notes:
         say(dim(f"note: {note}"))
+    print_findings(report.left_out)
+    print_left_out({item.model: [item.code] for item in report.left_out})
     if report.interrupted or dry_run:
         return
     if any(model.recorded for model in report.models):

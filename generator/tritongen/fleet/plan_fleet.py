@@ -34,6 +34,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
+from tritongen.planner import left_out
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project, load_project
 from tritongen.repository.stored_variants import with_selection
@@ -85,11 +86,13 @@ class FleetPlan:
         plan: ranked options.
         findings: on traffic, evidence, prices and result.
         path: where the plan was stored, None when it was not.
+        left_out: the first error of every model that cannot be served.
     """
 
     plan: CapacityPlan
     findings: tuple[Finding, ...]
     path: Path | None
+    left_out: tuple[Finding, ...] = ()
 
 
 def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
@@ -109,10 +112,15 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
     intent, machines = _machines(project, options)
     gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
     evidence = gathered.evidence
+    left = left_out(project.models, intent, evidence)
+    lost = {item.model for item in left}
+    project = replace(
+        project, models=tuple(model for model in project.models if model.name not in lost)
+    )
     try:
         inputs, remarks = capacity_inputs(project, intent, evidence, machines)
     except InvalidInputError as problem:
-        more = [f"{item.model}: {item.message} → {item.fix}" for item in gathered.findings]
+        more = [item.in_words for item in (*gathered.findings, *left)]
         problem.details = (*problem.details, *more)
         raise
     found = plan_capacity(inputs)
@@ -129,7 +137,8 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         path = options.output or Path(plan_path(options.repository))
         write_atomic(path, plan_text(file).encode())
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
-    return FleetPlan(found, (*gathered.findings, *remarks, *found.findings, *old), path)
+    findings = (*left, *gathered.findings, *remarks, *found.findings, *old)
+    return FleetPlan(found, findings, path, left)
 
 
 def known_intent(models: Path | None) -> Intent:
@@ -254,7 +263,7 @@ def capacity_inputs(
     facts = tuple(
         model
         for model in project.models
-        if model.servable and not intent.of(model.name).skip and model.name in evidence.models
+        if model.servable and intent.of(model.name).serve and model.name in evidence.models
     )
     required = handed_down(intent, _costs(evidence))
     findings: list[Finding] = []

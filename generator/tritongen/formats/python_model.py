@@ -93,7 +93,8 @@ def _parse(text: bytes) -> ast.Module:
             warnings.simplefilter("ignore")
             return ast.parse(text)
     except SyntaxError as error:
-        raise DamagedError(f"line {error.lineno}: {error.msg}") from error
+        what = f"line {error.lineno}: {error.msg}"
+        raise DamagedError(what, "Correct the Python code at that line.") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise DamagedError(f"the file cannot be parsed: {error}") from error
 

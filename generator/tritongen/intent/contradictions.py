@@ -68,7 +68,11 @@ def _model(values: Values, path: str, faults: FaultList) -> Fields:
         faults.add(f"{path}.overload", "reject needs a latency goal", "TG305")
     if "sequence" in values:
         _check_sequence(values, path, faults)
-    return {**goal, "batch": batch, "max_batch_size": limit}
+    skipped = bool(values.get("skip"))
+    if skipped and values.get("serve"):
+        faults.add(f"{path}.skip", "contradicts serve: true", "TG305")
+    serve = values.get("serve") is not False and not skipped
+    return {**goal, "batch": batch, "max_batch_size": limit, "serve": serve}
 
 
 def _batch(values: Values, path: str, faults: FaultList) -> tuple[bool | None, int | None]:

@@ -58,9 +58,11 @@ def with_declared(facts: ModelFacts, intent: ModelIntent) -> ModelFacts:
 def with_observed(facts: ModelFacts, trial: Trial | None) -> ModelFacts:
     """Facts completed by what the trial saw.
 
-    TG133 becomes an error where types are still open: nothing further can find them.
+    TG133 becomes an error where types are still open: nothing further can find them. What is wrong
+    with the file already leaves them open, too.
     """
-    if facts.format not in OPEN_FORMATS or not _is_open(facts):
+    faulty = any(i.severity is Severity.ERROR and i.code != "TG133" for i in facts.findings)
+    if facts.format not in OPEN_FORMATS or not _is_open(facts) or faulty:
         return facts
     seen = trial if trial is not None and trial.ok else None
     inputs = facts.inputs

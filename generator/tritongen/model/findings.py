@@ -54,6 +54,11 @@ class Finding:
         if not self.fix:
             object.__setattr__(self, "fix", general)
 
+    @property
+    def in_words(self) -> str:
+        """Model, message, fix and code on one line, as details of an error show it."""
+        return f"{self.model}: {self.message} → {self.fix} [{self.code}]"
+
 
 def finding(
     code: str,

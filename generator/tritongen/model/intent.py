@@ -144,6 +144,12 @@ class AccuracyIntent:
     )
 
 
+class ClientChange(StrEnum):
+    """What a fix may ask of clients."""
+
+    LAYOUT = "layout"
+
+
 class SequenceStrategy(StrEnum):
     """How Triton's sequence batcher forms executions."""
 
@@ -260,7 +266,11 @@ class ModelIntent:
     sequence: SequenceIntent | None = Key(
         "requests that belong together, with state kept on the server between them"
     ).default(None)
-    skip: bool = Key("leave the model out of the repository").default(False)
+    serve: bool = Key("false leaves the model out of the repository on purpose").default(True)
+    accept: ClientChange | None = Key(
+        "layout: fixes may be served for which clients must send or read another layout"
+    ).default(None)
+    skip: bool = Key("older form of `serve: false`").default(False)
     pattern: Pattern | None = Key(
         "shape of this model's traffic over the week", bare="kind"
     ).default(None)

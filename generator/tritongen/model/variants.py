@@ -252,9 +252,9 @@ class Variant:
 
     @property
     def moved(self) -> tuple[str, ...]:
-        """Those of its steps after which clients must send or read another layout."""
+        """What it does, after which clients must send or read another layout, in sentences."""
         return tuple(
-            step.name
+            f"{step.reason} ({step.name})"
             for step in self.steps
             if step.applied and step.name in FIX_PURPOSES and FIX_PURPOSES[step.name].moves_axes
         )

@@ -3,7 +3,7 @@
 import importlib.metadata
 import importlib.util
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import DEFAULT_MAX_DROP, AccuracyIntent, Metric, ModelIntent
-from tritongen.model.variants import FIXED, fixes_for
+from tritongen.model.variants import FIXED, Variant, fixes_for
 from tritongen.optimize.child_jobs import ChildJob, DataSource, Gate, TargetRuntime
 from tritongen.optimize.isa import Isa, named_isa, parse_cpuinfo
 from tritongen.optimize.libraries import FIX
@@ -21,7 +21,7 @@ from tritongen.optimize.one_model import OptimizedModel, optimize_model
 from tritongen.optimize.optimization import Optimization, OptimizeOptions
 from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.project import Project
-from tritongen.repository.stored_variants import find_variant, new_staging
+from tritongen.repository.stored_variants import find_variant, layout_question, new_staging
 from tritongen.system.machine import cpu_info, read_cpus
 from tritongen.system.user_cache import folder_lock
 
@@ -98,7 +98,7 @@ def _require_packages() -> None:
 def _wanted(project: Project) -> Iterator[tuple[ModelFacts, ModelIntent]]:
     for facts in project.models:
         intent = project.intent.of(facts.name)
-        if not intent.skip:
+        if intent.serve:
             yield facts, intent
 
 
@@ -188,42 +188,65 @@ class FixedModels:
     findings: tuple[Finding, ...] = ()
 
 
-def fix_models(project: Project, options: OptimizeOptions, progress: Progress) -> FixedModels:
+def fix_models(
+    project: Project, options: OptimizeOptions, progress: Progress, decided: Collection[str] = ()
+) -> FixedModels:
     """Fix the ONNX models with findings that a fix may remove; those fixed before stay as they are.
 
     Args:
         project: with the originals.
         options: limits, and how text labels are served.
         progress: told of each piece of work.
+        decided: models whose variant the user named.
 
     Raises:
         InvalidInputError, EnvironmentProblem: as `optimize`.
     """
     known = project.lock.evidence if project.lock is not None else Evidence()
-    done: dict[str, str] = {}
+    done: dict[str, Variant] = {}
     todo: list[ModelFacts] = []
     for facts in project.models:
-        if facts.format is not ModelFormat.ONNX or project.intent.of(facts.name).skip:
+        if facts.format is not ModelFormat.ONNX or not project.intent.of(facts.name).serve:
             continue
-        if _is_fixed(project, facts):
-            done[facts.name] = FIXED
+        if (variant := _fixed(project, facts)) is not None:
+            done[facts.name] = variant
         elif _needs_fixing(facts, known.models.get(facts.name)):
             todo.append(facts)
-    if not todo:
-        return FixedModels(done)
-    chosen = replace(options, fix=True, quantize=False, graph=False, accelerate=False)
-    fixed = optimize(replace(project, models=tuple(todo)), chosen, progress)
-    done |= {item.name: FIXED for item in fixed if any(v.name == FIXED for v in item.variants)}
-    return FixedModels(done, tuple(entry for item in fixed for entry in item.findings))
+    findings: list[Finding] = []
+    if todo:
+        chosen = replace(options, fix=True, quantize=False, graph=False, accelerate=False)
+        fixed = optimize(replace(project, models=tuple(todo)), chosen, progress)
+        done |= {item.name: one for item in fixed for one in item.variants if one.name == FIXED}
+        findings += (entry for item in fixed for entry in item.findings)
+    questions = _questions(project, done, {*decided, *_moved_before(known)})
+    taken = {name: FIXED for name in done if name not in questions}
+    return FixedModels(taken, (*findings, *questions.values()))
 
 
-def _is_fixed(project: Project, facts: ModelFacts) -> bool:
-    """Whether a fixed variant of this very original is at hand."""
+def _questions(
+    project: Project, fixed: Mapping[str, Variant], decided: Collection[str]
+) -> dict[str, Finding]:
+    """The fixes that wait for the user's word, by model."""
+    found = {
+        name: layout_question(project, variant)
+        for name, variant in fixed.items()
+        if name not in decided
+    }
+    return {name: question for name, question in found.items() if question is not None}
+
+
+def _moved_before(known: Evidence) -> set[str]:
+    """Models that the lock serves with another layout."""
+    variants = {name: one.variant for name, one in known.models.items()}
+    return {name for name, variant in variants.items() if variant is not None and variant.moved}
+
+
+def _fixed(project: Project, facts: ModelFacts) -> Variant | None:
+    """The fixed variant of this very original, where one is at hand."""
     try:
-        find_variant(project, facts, FIXED)
+        return find_variant(project, facts, FIXED)
     except InvalidInputError:
-        return False
-    return True
+        return None
 
 
 def _needs_fixing(facts: ModelFacts, known: ModelEvidence | None) -> bool:

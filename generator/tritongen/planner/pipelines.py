@@ -121,6 +121,8 @@ def plan_pipelines(
                     code,
                     Severity.ERROR,
                     f"pipeline {name}: {message}",
+                    # Without the name that a model has, too, for which the others would pay.
+                    model="" if name in models else name,
                     field=f"pipelines.{name}{place}",
                 )
                 for code, place, message in wiring.faults

@@ -79,7 +79,7 @@ def plan_serving(
     reasons = tuple(
         item
         for model in models
-        if not model.servable
+        if not model.servable and intent.of(model.name).serve
         for item in model.findings
         if item not in known[model.name]
     )
@@ -102,9 +102,24 @@ def _refused(models: Sequence[ModelFacts], intent: Intent) -> dict[str, tuple[st
     return {
         model.name: tuple(sorted(codes))
         for model in models
-        if not intent.of(model.name).skip
+        if intent.of(model.name).serve
         and (codes := {item.code for item in model.findings if item.severity is Severity.ERROR})
     }
+
+
+def left_out(
+    models: Sequence[ModelFacts], intent: Intent, evidence: Evidence
+) -> tuple[Finding, ...]:
+    """The first error of every model that cannot be served, without those left out on purpose."""
+    told = (_completed(model, intent, evidence) for model in models if intent.of(model.name).serve)
+    return tuple(
+        replace(
+            next(item for item in facts.findings if item.severity is Severity.ERROR),
+            model=facts.name,
+        )
+        for facts in told
+        if not facts.servable
+    )
 
 
 def _codes(findings: Iterable[Finding]) -> dict[str, tuple[str, ...]]:
@@ -134,7 +149,7 @@ def _wanted(
     wanted: list[ModelInput] = []
     for facts in sorted(models, key=lambda facts: facts.name):
         backend = backend_for(facts.format)
-        if backend is None or not facts.servable or intent.of(facts.name).skip:
+        if backend is None or not facts.servable or not intent.of(facts.name).serve:
             continue
         seen, gpus = evidence.models.get(facts.name, ModelEvidence(())), intent.target.gpus
         own = intent.of(facts.name)

@@ -11,7 +11,7 @@ from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Location, Severity, finding
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
 from tritongen.model.serving_plan import ServingPlan
-from tritongen.planner import plan_serving
+from tritongen.planner import left_out, plan_serving
 from tritongen.repository.check import Survey, Texts, survey_texts
 from tritongen.repository.compare import (
     Difference,
@@ -60,6 +60,7 @@ class BuildOptions:
         remeasure: read this machine's cores again.
         force: overwrite hand edits, keeping them beside as ``*.orig``.
         variants: to serve, by model; those of the lock where nothing is said.
+        strict: raise where a model or pipeline is left out.
     """
 
     mode: BuildMode
@@ -67,6 +68,7 @@ class BuildOptions:
     remeasure: bool = False
     force: bool = False
     variants: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ class BuildResult:
         written: whether the repository was changed.
         kept: names under which hand edits are kept, by path; as long as nothing is written, under
             which they would be.
-        left_out: the first error of every model and pipeline whose configuration would be wrong,
-            though its files can be served.
+        left_out: the first error of every model and pipeline that is not served, without those
+            left out on purpose.
     """
 
     plan: ServingPlan
@@ -112,8 +114,8 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
 
     Raises:
         InvalidInputError: TG101 nothing can be served, TG002 the repository is a file or lies in
-            one, TG305 it would hold the models folder, TG702 or TG703 files that are not the
-            tool's, or a plan that Triton would refuse; nothing was written.
+            one, TG305 it would hold the models folder, TG150 something is left out, TG702 or TG703
+            files that are not the tool's, or a plan that Triton would refuse; nothing was written.
         EnvironmentProblem: TG008 another build of this repository is at work; or the repository
             cannot be written, and is as it was.
     """
@@ -143,6 +145,8 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     gathered = gather_evidence(project, options.trial, progress)
     target = project.target(remeasure=options.remeasure)
     planned = _planned(project, gathered, target)
+    if options.strict:
+        _refuse_left_out(project, planned.left_out)
     plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target)
     differences = compare(project, found.differences, lock)
@@ -188,11 +192,23 @@ def _planned(project: Project, gathered: Gathered, target: CpuBudget) -> _Planne
         if not own:
             _refuse_broken(errors)
             lost = [item for item in plan.findings if item.model in project.intent.pipelines]
-            first = {item.model: item for item in reversed([*faults, *lost])}
+            unservable = left_out(project.models, project.intent, gathered.evidence)
+            first = {item.model: item for item in reversed([*faults, *unservable, *lost])}
             return _PlannedTexts(plan, texts, found, tuple(first[name] for name in sorted(first)))
         # Without them the others have more cores, and may be planned otherwise. No text of theirs
         # is written that a line could be named of.
         faults += tuple(replace(item, location=Location(field=item.location.field)) for item in own)
+
+
+def _refuse_left_out(project: Project, left: Sequence[Finding]) -> None:
+    if left:
+        names = ", ".join(item.model for item in left)
+        raise InvalidInputError(
+            "TG150",
+            f"left out under --strict: {names}",
+            where=str(project.root),
+            details=[item.in_words for item in left],
+        )
 
 
 def _refuse_unusable(project: Project, plan: ServingPlan, held: Sequence[Finding]) -> None:
@@ -209,9 +225,7 @@ def _refuse_unusable(project: Project, plan: ServingPlan, held: Sequence[Finding
         "no model in the folder can be served",
         where=str(project.root),
         fix=errors[0].fix if len(errors) == 1 else "Follow the fix that stands beside each fault.",
-        details=[
-            f"{item.model}: {item.message} → {item.fix} [{item.code}]" for item in (*held, *errors)
-        ],
+        details=[item.in_words for item in (*held, *errors)],
     )
 
 
@@ -249,7 +263,7 @@ def _findings(project: Project, plan: ServingPlan) -> tuple[Finding, ...]:
         *(
             replace(item, model=model.name)
             for model in project.models
-            if not project.intent.of(model.name).skip
+            if project.intent.of(model.name).serve
             for item in model.findings
         ),
         *plan.findings,

@@ -10,7 +10,7 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import Reason, ServerPlan
-from tritongen.planner import plan_serving
+from tritongen.planner import left_out, plan_serving
 from tritongen.repository.project import load_project, model_named
 from tritongen.repository.render_repository import render_model
 from tritongen.repository.stored_variants import with_selection
@@ -63,6 +63,7 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             f"{model} is not served, so it has no configuration",
             where=str(root),
             fix=f"See `tritongen inspect {root}`.",
+            details=[item.in_words for item in left_out([facts], project.intent, evidence)],
         )
     config = render_model(planned, facts, project.variants.get(model)).config
     values = _explanations(config, plan.server)

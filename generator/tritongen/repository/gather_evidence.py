@@ -116,7 +116,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     missing: dict[str, str] = {}
     tried = 0
     for facts in project.models:
-        if not facts.servable or project.intent.of(facts.name).skip:
+        if not facts.servable or not project.intent.of(facts.name).serve:
             continue
         declared = trial_declarations(project.intent.of(facts.name))
         earlier = known.get(facts.name)

@@ -10,7 +10,7 @@ from tritongen.formats import CandidateVersion, ModelCandidate, inspect_folder, 
 from tritongen.model.declared_tensors import with_observed
 from tritongen.model.evidence import BatchVerdict, Evidence, Trial, with_refusal
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.findings import Finding
+from tritongen.model.findings import Finding, Severity
 from tritongen.model.lock import Lock, LockedModel
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
@@ -45,6 +45,7 @@ class InspectedModel:
         batch_reason: on what that rests.
         findings: on the file and from the trial.
         fixes: fixes of `tritongen optimize` for them, each once.
+        wanted: False where tritongen.yaml leaves it out.
     """
 
     facts: ModelFacts
@@ -52,6 +53,7 @@ class InspectedModel:
     batch_reason: str
     findings: tuple[Finding, ...]
     fixes: tuple[ApplicableFix, ...] = ()
+    wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def inspect_models(
 
         policy = trial_policy(run=trial, code=code)
         evidence = gather_evidence(project, policy, progress(project)).evidence
-    models = tuple(
+    models = (
         inspected(
             facts,
             evidence.models[facts.name].trial if facts.name in evidence.models else None,
@@ -98,7 +100,16 @@ def inspect_models(
         )
         for facts in project.models
     )
-    return InspectionResult(models, project.findings)
+    told = tuple(
+        item if project.intent.of(item.facts.name).serve else _unwanted(item) for item in models
+    )
+    return InspectionResult(told, project.findings)
+
+
+def _unwanted(item: InspectedModel) -> InspectedModel:
+    """A model that is left out on purpose: nothing about it is at fault."""
+    findings = tuple(replace(one, severity=Severity.INFO) for one in item.findings)
+    return replace(item, findings=findings, fixes=(), wanted=False)
 
 
 def inspected(

@@ -158,7 +158,8 @@ def render_model(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) ->
     notes = _notes(plan)
     if variant is not None:
         config, labels = _as_variant(config, variant)
-        notes = (f"variant {variant.name}: {variant.reason}", *notes)
+        moved = [f"clients send or read another layout: {what}" for what in variant.moved]
+        notes = (f"variant {variant.name}: {variant.reason}", *moved, *notes)
     config = apply_overlay(config, plan.overlay)
     header = Header(plan.name, facts.path, notes)
     name = variant.name if variant is not None else ""

@@ -16,7 +16,7 @@ from tritongen.formats import CandidateVersion, ModelCandidate, hash_files, insp
 from tritongen.model.codec import decode, parse_json, text_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import DeclaredTensor, Intent
+from tritongen.model.intent import ClientChange, DeclaredTensor, Intent
 from tritongen.model.variants import (
     FIXED,
     LABELS_FILE,
@@ -36,6 +36,7 @@ from tritongen.system.process_files import exists
 _MAX_RECORD_BYTES = 16 << 20
 # That a fix is served which nobody asked for.
 FIX_TAKEN = "TG243"
+LAYOUT_MOVED = "TG245"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _STAGING = re.compile(r"\.staging-(\d+)-.*")
 
@@ -216,14 +217,21 @@ def with_selection(project: Project, wanted: Mapping[str, str] | None = None) ->
     chosen = with_variants(
         project, {model: name for model, name in selection.items() if name != ORIGINAL}
     )
-    return replace(chosen, findings=tuple(dict.fromkeys((*chosen.findings, *remarks))))
+    moved = tuple(
+        finding(
+            LAYOUT_MOVED, Severity.INFO, f"clients send or read another layout: {what}", model=name
+        )
+        for name, variant in chosen.variants.items()
+        for what in variant.moved
+    )
+    return replace(chosen, findings=tuple(dict.fromkeys((*chosen.findings, *remarks, *moved))))
 
 
 def _fixes(project: Project, decided: Collection[str]) -> Iterator[Finding]:
     """On every fixed variant beside a model that cannot be served and that nobody decided on."""
     for facts in project.models:
         faults = {item.code for item in facts.findings if item.severity is Severity.ERROR}
-        if not faults or facts.name in decided or project.intent.of(facts.name).skip:
+        if not faults or facts.name in decided or not project.intent.of(facts.name).serve:
             continue
         try:
             variant = find_variant(project, facts, FIXED)
@@ -239,15 +247,23 @@ def _fixes(project: Project, decided: Collection[str]) -> Iterator[Finding]:
 def _fix(project: Project, variant: Variant, faults: Collection[str]) -> Finding:
     """That a fix is served, or that the user must say so since clients would have to change."""
     codes = ", ".join(sorted(faults))
-    if not variant.moved:
-        message = f"its fixed variant is served, since the original cannot be: {codes}"
-        return finding(FIX_TAKEN, Severity.INFO, message, model=variant.model)
+    if (question := layout_question(project, variant)) is not None:
+        return question
+    message = f"its fixed variant is served, since the original cannot be: {codes}"
+    return finding(FIX_TAKEN, Severity.INFO, message, model=variant.model)
+
+
+def layout_question(project: Project, variant: Variant) -> Finding | None:
+    """That clients would have to change for a variant, unless the user accepts that."""
+    if not variant.moved or project.intent.of(variant.model).accept is ClientChange.LAYOUT:
+        return None
+    command = f"tritongen build {project.root} --variant {variant.model}={variant.name}"
     return finding(
         "TG244",
         Severity.WARNING,
-        f"its fixed variant could be served, but clients would have to send or read another "
-        f"layout: {', '.join(variant.moved)}",
-        fix=f"To serve it: `tritongen build {project.root} --variant {variant.model}={FIXED}`.",
+        f"its {variant.name} variant could be served, but clients would have to send or read "
+        f"another layout: {', '.join(variant.moved)}",
+        fix=f"To serve it: `{command}`, or `accept: layout` for it in tritongen.yaml.",
         model=variant.model,
     )
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 # What serves the others, where some models are at fault.
 _WAYS_ON = (
-    "To serve the others: add --keep-going; or leave a model out, with `skip: true` under its name "
-    "in tritongen.yaml and `tritongen build`, or by moving its folder out of the repository."
+    "To serve the others: add --keep-going; or leave a model out, with `serve: false` under its "
+    "name in tritongen.yaml and `tritongen build`, or by moving its folder out of the repository."
 )
 # Chosen: a server that is given up before it was ready has nobody to serve.
 _ABANDON_GRACE_S = 2.0

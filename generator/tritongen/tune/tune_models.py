@@ -10,7 +10,7 @@ from pathlib import Path
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence, Served
 from tritongen.model.lock import LOCK_FILE, Lock, LockedModel, lock_text
-from tritongen.planner import model_inputs, plan_serving
+from tritongen.planner import left_out, model_inputs, plan_serving
 from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.compare import DifferenceKind
 from tritongen.repository.gather_evidence import Gathered, gather_evidence, trial_policy
@@ -73,6 +73,11 @@ def tune(
         together=together,
         interrupted=run.interrupted,
         seed=options.seed,
+        left_out=tuple(
+            item
+            for item in left_out(project.models, project.intent, gathered.evidence)
+            if not options.models or item.model in options.models
+        ),
     )
 
 
@@ -145,7 +150,9 @@ def make_subjects(
         evidence = gathered.evidence.models[name]
         found.append(make_subject(model, project.intent, evidence, min(share, here), options))
     missing = [name for name in options.models if name not in {item.name for item in found}]
-    if missing or not found:
+    unwanted = (name for name in missing if not project.intent.of(name).serve)
+    notes += [f"{name} is not tuned: tritongen.yaml leaves it out on purpose" for name in unwanted]
+    if not found:
         raise InvalidInputError(
             "TG306",
             f"{missing[0] if missing else 'no model of the folder'} cannot be served, so there is "

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
+from tritongen.model.findings import Finding
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.search.co_location import CoLocationForecast
@@ -173,6 +174,7 @@ class TuneReport:
         interrupted: number of the signal that ended it, 0 for none.
         seed: of the search.
         together: the choices side by side, by simulation; None where that is no question.
+        left_out: the first error of every model that should be tuned and cannot be served.
     """
 
     models: tuple[TunedModel, ...]
@@ -185,6 +187,7 @@ class TuneReport:
     interrupted: int = 0
     seed: int = 0
     together: CoLocationForecast | None = None
+    left_out: tuple[Finding, ...] = ()
 
     @property
     def met(self) -> bool:

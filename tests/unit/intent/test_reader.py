@@ -58,7 +58,7 @@ def test_every_key_arrives() -> None:
     assert ocr.overlay == {"parameters": {"enable_mem_arena": False}}
     assert document.intent.of("bert").rate is None
     assert document.intent.of("asr").latency_ms == pytest.approx(0.25)
-    assert document.intent.of("asr").skip
+    assert not document.intent.of("asr").serve
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_served_ones_pipelines_and_names_made_later_are_fine():
 
 
 def test_a_skipped_model_is_not_served():
-    intent = Intent(models={"small": ModelIntent(skip=True)})
+    intent = Intent(models={"small": ModelIntent(serve=False)})
     assert len(told([model("router", "small"), model("small")], intent)) == 1
 
 

@@ -35,8 +35,8 @@ Field = tuple[int, int, int, int]
 class DamagedError(InvalidInputError):
     """The bytes are not what the format promises."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__("TG102", what)
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__("TG102", what, fix=fix)
 
 
 def fields(data: Data, start: int, stop: int) -> Iterator[Field]:
