@@ -45,6 +45,7 @@ class InspectedModel:
         batch_reason: on what that rests.
         findings: on the file and from the trial.
         fixes: fixes of `tritongen optimize` for them, each once.
+        trial: that all of it rests on, None where it was not run.
     """
 
     facts: ModelFacts
@@ -52,6 +53,15 @@ class InspectedModel:
     batch_reason: str
     findings: tuple[Finding, ...]
     fixes: tuple[ApplicableFix, ...] = ()
+    trial: Trial | None = None
+
+    @property
+    def evidence(self) -> dict[str, object] | None:
+        """What the trial was run on, for JSON."""
+        if self.trial is None:
+            return None
+        samples = "declared" if self.trial.on_samples else "made-up"
+        return {"samples": samples, "rows_tried": self.trial.proof.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +93,13 @@ def inspect_models(
         InvalidInputError: the folder or its `tritongen.yaml` cannot be used.
     """
     project = load_project(root, repository)
-    evidence = Evidence()
+    evidence, faults = Evidence(), tuple[Finding, ...]()
     if trial or project.lock is not None:
         from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 
         policy = trial_policy(run=trial, code=code)
-        evidence = gather_evidence(project, policy, progress(project)).evidence
+        gathered = gather_evidence(project, policy, progress(project))
+        evidence, faults = gathered.evidence, gathered.faults
     models = tuple(
         inspected(
             facts,
@@ -98,7 +109,7 @@ def inspect_models(
         )
         for facts in project.models
     )
-    return InspectionResult(models, project.findings)
+    return InspectionResult(models, (*project.findings, *faults))
 
 
 def inspected(
@@ -118,7 +129,7 @@ def inspected(
     if seen is not None:
         told = with_observed(told, seen)
         findings = (*told.findings, *trial_findings(facts.name, seen))
-    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings))
+    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings), trial)
 
 
 def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[ApplicableFix, ...]:
