@@ -11,9 +11,10 @@ from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
-from support.cli import Project, dense
+from support.cli import FREE_PORTS, Project, dense
 from support.serving_models import graph_model, value
 from support.step_models import words
+from support.triton import EmbeddedRuntime
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = Path(sklearn.datasets.__file__).parent / "images"
@@ -220,3 +221,40 @@ def test_a_model_without_a_batch_axis_runs_on_whole_samples(project: Project) ->
     assert model["evidence"]["samples"] == "declared"
     assert not model["batchable"]
     assert [item["code"] for item in model["findings"]] == ["TG122"]
+
+
+def test_verify_compares_them_and_what_is_expected(
+    project: Project, embedded_runtime: EmbeddedRuntime
+) -> None:
+    forest(project)
+    values, labels = load_iris(return_X_y=True)
+    right = {"X": values[::15], "label": labels[::15]}
+    np.savez(project.models / "iris" / "samples.npz", **right)
+    project.run("build", "models")
+    try:
+        project.run("up", *FREE_PORTS)
+        found = {one["name"]: one for one in project.json("verify")["models"]}
+        assert found["iris"]["reason"] == (
+            "10 samples, 10 of them with their expected outputs, compared"
+        )
+        assert found["dense"]["reason"] == "1 and 3 rows compared"
+        # Another file on the command line, with one wrong answer.
+        wrong = right | {"label": np.where(np.arange(10) == 4, 3, right["label"])}
+        np.savez(project.folder / "wrong.npz", **wrong)
+        document = project.json("verify", "--data", "iris=wrong.npz", expect=1)
+        verdicts = {one["name"]: one for one in document["models"]}
+        assert verdicts["dense"]["verdict"] == "equal"
+        assert verdicts["iris"]["verdict"] == "different"
+        assert verdicts["iris"]["reason"].startswith("label differs by")
+        assert verdicts["iris"]["reason"].endswith("from what is expected on wrong.npz, row 5")
+        # What does not fit is said of that model alone.
+        np.savez(project.models / "iris" / "samples.npz", X=np.zeros((2, 3)))
+        document = project.json("verify", expect=1)
+        verdicts = {one["name"]: one for one in document["models"]}
+        assert verdicts["dense"]["verdict"] == "equal"
+        assert verdicts["iris"]["verdict"] == "not-compared"
+        assert "samples.npz: X has shape [3], the model wants [4]" in verdicts["iris"]["reason"]
+        error = project.error("verify", "--data", "none.npz", expect=2)
+        assert error["code"] == "TG002"
+    finally:
+        project.run("down")

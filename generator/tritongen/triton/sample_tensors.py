@@ -170,6 +170,8 @@ class _Reader:
         """An array's requests: its rows, or what stands along an extra first axis."""
         array = self._typed(given, tensor)
         served = self._served(tensor)
+        if self.batches and served in {(), (1,)} and array.shape[1:] in {(), (1,)}:
+            array = array.reshape(-1, *served)  # Triton writes a row that is the axis alone as [1]
         if self.batches or not tensor.datatype:
             if tensor.datatype and array.ndim == len(served):
                 array = array[np.newaxis]
