@@ -258,3 +258,23 @@ def test_verify_compares_them_and_what_is_expected(
         assert error["code"] == "TG002"
     finally:
         project.run("down")
+
+
+def test_probe_and_tune_send_them_as_they_come(
+    project: Project, embedded_runtime: EmbeddedRuntime
+) -> None:
+    photos(project)  # which nothing made up would pass for
+    project.run("build", "models")
+    try:
+        project.run("up", *FREE_PORTS)
+        document = project.json("probe", "-m", "photos", "--time-budget", "3")
+        (level,) = document["levels"]
+        assert level["requests"]["ok"] and not level["requests"]["failed"]
+        for path in (project.models / "shots").iterdir():
+            path.unlink()
+        assert "matches no file" in project.error("probe", expect=2)["message"]
+    finally:
+        project.run("down")
+    photos(project)
+    (tuned,) = project.json("tune", "models", "--budget", "20s", expect=None)["models"]
+    assert tuned["verdict"] in {"separated", "immaterial", "budget"}

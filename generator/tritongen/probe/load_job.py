@@ -28,7 +28,7 @@ from tritongen.triton.messages import (
     WireTensor,
 )
 from tritongen.triton.sample_files import SampleFiles
-from tritongen.triton.sample_tensors import Sample, joined, read_samples
+from tritongen.triton.sample_tensors import Sample, joined, read_rows, read_samples
 from tritongen.triton.statistics import ServedConfig, served_config
 from tritongen.triton.tensor_bytes import encode
 
@@ -52,7 +52,8 @@ class InputOptions:
         shapes: by input; full, or without the batch axis.
         values: descriptions of values by input, see `tritongen.model.input_values`.
         declared: inputs declared in `tritongen.yaml`.
-        data: files with real tensors, None to generate them.
+        data: files with real tensors that the user asks for, None for the samples.
+        samples: those of `tritongen.yaml`, None to generate values.
         seed: of generated values.
     """
 
@@ -61,6 +62,7 @@ class InputOptions:
     values: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, DeclaredTensor] = field(default_factory=dict)
     data: SampleFiles | None = None
+    samples: SampleFiles | None = None
     seed: int = 0
 
 
@@ -90,6 +92,8 @@ def make_messages(
     data: Sequence[Sample] = (Sample("", {}, {}),)
     if options.data:
         data = joined(read_samples(options.data, meta, batches), options.batch)
+    elif options.samples:
+        data = joined(read_rows(options.samples, meta, batches), options.batch)
     names = {tensor.name for tensor in meta.inputs}
     if not all(set(one.inputs) >= names for one in data):
         given = set.intersection(*(set(one.inputs) for one in data))

@@ -12,7 +12,7 @@ from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.repository.project import last_models
 from tritongen.triton.messages import ModelMeta
 from tritongen.triton.sample_files import SampleFiles, data_file, find_samples, spread
-from tritongen.triton.sample_tensors import Sample, joined, read_samples
+from tritongen.triton.sample_tensors import Sample, joined, read_rows
 
 # Beside single rows, so many in one request show that the batch axis is served right.
 ROWS = 3
@@ -78,17 +78,14 @@ class GivenSamples:
             rows = [one[0].shape[0] if limit > 0 else 1 for one in sized]
             words = f"{' and '.join(map(str, rows))} {'row' if rows == [1] else 'rows'}"
             return [Sample("", make_inputs(one, seed), {}) for one in sized], words
-        found = spread(read_samples(files, meta, limit > 0), _MAX_SAMPLES)
+        found = spread(read_rows(files, meta, limit > 0), _MAX_SAMPLES)
         words = f"{len(found)} sample{'s' if len(found) > 1 else ''}"
         if answers := sum(bool(one.expected) for one in found):
             words += f", {answers} of them with their expected outputs,"
         made = make_inputs(recipes, seed)
         ranks = {recipe.name: len(recipe.shape) for recipe in recipes}
         single = [_of_model(one, {**made, **one.inputs}, ranks) for one in found]
-        try:
-            return [*single, *joined(single, together)[: together > 1]], words
-        except InvalidInputError:
-            return single, words  # no three of one size
+        return [*single, *joined(single, together)[: together > 1]], words
 
 
 def _of_model(sample: Sample, inputs: Mapping[str, Any], ranks: Mapping[str, int]) -> Sample:

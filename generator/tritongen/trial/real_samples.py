@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from tritongen.errors import InvalidInputError
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DeclaredTensor, ModelIntent
 from tritongen.model.samples import FEWEST_REAL_ROWS, Array, InputRecipe, make_inputs
@@ -18,7 +17,7 @@ from tritongen.trial.preparation import declared_shape
 from tritongen.trial.runtime import LoadedModel, RuntimeRefusal
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.sample_files import SampleFiles, spread
-from tritongen.triton.sample_tensors import Sample, read_samples
+from tritongen.triton.sample_tensors import Sample, by_sizes, read_rows
 from tritongen.triton.tensor_bytes import dtype_of
 
 # Chosen: what a trial has the time to run, and what a child may be sent.
@@ -39,32 +38,16 @@ def read_for_trial(
     inputs = tuple(_meta(spec, intent) for spec in facts.inputs)
     outputs = tuple(_meta(spec, intent) for spec in facts.outputs)
     meta = ModelMeta(facts.name, (), "", inputs, outputs)
-    rows = intent.batch is not False and all(item.shape[:1] in {(-1,), ()} for item in inputs)
-    try:
-        every = read_samples(given, meta, rows)
-    except InvalidInputError:
-        if not rows:
-            raise
-        try:
-            every = read_samples(given, meta, batches=False)  # axis 0 may be something else
-        except InvalidInputError:
-            every = read_samples(given, meta, rows)  # to say what the first reading found
+    every = read_rows(given, meta, batches=False)
     size = max(1, sum(array.nbytes for array in every[0].inputs.values()))
     used = spread(every, max(1, min(_MAX_SAMPLES, _MAX_BYTES // size)))
-    groups: dict[object, list[Sample]] = {}
-    for sample in used:
-        groups.setdefault(_sizes(sample), []).append(sample)
-    ordered = [one for group in sorted(groups.values(), key=len, reverse=True) for one in group]
-    same = len(groups[_sizes(ordered[0])])
-    covered = {spec.name for spec in facts.inputs} <= ordered[0].inputs.keys()
-    more = "" if covered and same >= FEWEST_REAL_ROWS else " and made-up values"
+    groups = by_sizes(used)
+    covered = {spec.name for spec in facts.inputs} <= groups[0][0].inputs.keys()
+    more = "" if covered and len(groups[0]) >= FEWEST_REAL_ROWS else " and made-up values"
     total = given.found if given.found > len(given.files) else len(every)
     few = f"{len(used):,} of {total:,}" if total > len(used) else f"{total:,}"
-    return tuple(ordered), f"{few} sample{'s' if total > 1 else ''}{more}"
-
-
-def _sizes(sample: Sample) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple(sorted((name, array.shape) for name, array in sample.inputs.items()))
+    words = f"{few} sample{'s' if total > 1 else ''}{more}"
+    return tuple(one for group in groups for one in group), words
 
 
 def _meta(spec: TensorSpec, intent: ModelIntent) -> TensorMeta:
@@ -118,8 +101,8 @@ def real_rows(samples: Sequence[Sample]) -> dict[str, Array]:
     """What samples of the first one's sizes hold, by input: rows, or whole arrays stacked."""
     if not samples:
         return {}
-    first = samples[0].inputs
-    same = [one.inputs for one in samples if _sizes(one) == _sizes(samples[0])]
+    same = [one.inputs for one in by_sizes(samples)[0]]
+    first = same[0]
     rows = all(array.shape[:1] == (1,) for array in first.values())
     join = np.concatenate if rows else np.stack
     return {name: join([one[name] for one in same]) for name in first}
@@ -138,10 +121,9 @@ def run_samples(
         RuntimeRefusal: the model refuses one, or has no answer to it; the message names it.
     """
     made = make_inputs(recipes, seed)
-    for sample in samples:
-        missing = made.keys() - sample.inputs.keys()
-        if missing and _sizes(sample) != _sizes(samples[0]):
-            continue  # what is generated for the others has the first one's sizes
+    covered = all(sample.inputs.keys() >= made.keys() for sample in samples)
+    # What is generated for other inputs has the sizes of the first samples.
+    for sample in samples if covered or not samples else by_sizes(samples)[0]:
         if time.monotonic() > deadline:
             return
         try:

@@ -18,7 +18,7 @@ MAX_BYTES = 4 * 1024**3
 _MAX_SAMPLE_BYTES = 256 * 1024**2
 _MAX_FILES = 64
 _MAX_MATCHES = 200_000
-_SUFFIXES = (".npz", ".npy", ".json")
+SUFFIXES = (".npz", ".npy", ".json")
 _FIX = (
     "Give .npz or .npy with the inputs' names, or JSON such as "
     '{"data": [{"INPUT": {"content": [1, 2], "shape": [2]}}]}.'
@@ -114,7 +114,7 @@ def _matches(base: Path, pattern: str, *, any_suffix: bool) -> list[Path]:
         found = [path] if path.exists() else []
     else:
         every = islice(base.glob(pattern), _MAX_MATCHES)
-        found = [item for item in every if any_suffix or item.suffix in _SUFFIXES]
+        found = [item for item in every if any_suffix or item.suffix in SUFFIXES]
     found = sorted(item for item in found if item.is_file())
     if not found:
         fix = "Put them there, or correct `samples` in tritongen.yaml."

@@ -10,6 +10,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,26 +69,37 @@ def read_samples(given: SampleFiles, meta: ModelMeta, batches: bool) -> tuple[Sa
     return tuple(samples)
 
 
-def joined(samples: Sequence[Sample], rows: int) -> tuple[Sample, ...]:
-    """Requests of so many rows each, of samples whose shapes are the same.
+def read_rows(given: SampleFiles, meta: ModelMeta, batches: bool) -> tuple[Sample, ...]:
+    """Likewise; rows, too, where every input's axis 0 is open, unless they are whole tensors."""
+    rows = batches or all(tensor.shape[:1] in {(-1,), ()} for tensor in meta.inputs)
+    try:
+        return read_samples(given, meta, rows)
+    except InvalidInputError:
+        if not batches and rows:
+            with suppress(InvalidInputError):
+                return read_samples(given, meta, batches=False)
+        raise
 
-    Raises:
-        InvalidInputError: TG906, there are not so many of one shape.
-    """
-    if rows == 1:
-        return tuple(samples)
+
+def by_sizes(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Those whose inputs have the same shapes together, the most of them first."""
     groups: dict[object, list[Sample]] = {}
     for sample in samples:
         shapes = tuple((name, array.shape) for name, array in sorted(sample.inputs.items()))
         groups.setdefault(shapes, []).append(sample)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def joined(samples: Sequence[Sample], rows: int) -> tuple[Sample, ...]:
+    """Requests of so many rows of one size each; too few of them are repeated in one request."""
+    if rows <= 1:
+        return tuple(samples)
+    groups = by_sizes(samples)
     parts = [
         group[index : index + rows]
-        for group in groups.values()
+        for group in groups
         for index in range(0, len(group) - rows + 1, rows)
-    ]
-    if not parts:
-        what = f"the samples have no {rows} rows of one shape, which --batch wants"
-        raise InvalidInputError("TG906", what)
+    ] or [[groups[0][index % len(groups[0])] for index in range(rows)]]
     return tuple(
         Sample(
             part[0].place,
