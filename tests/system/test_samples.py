@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.datasets
+import yaml
 from onnx import helper
 from skl2onnx import to_onnx
 from sklearn.datasets import load_iris
@@ -106,6 +107,11 @@ def test_other_content_is_a_new_trial_and_a_finding_of_check(project: Project) -
     assert "of 13 samples" in second["proof"]["reason"]
     assert first["declared"] != second["declared"]
     project.json("build", "models", "--check")
+    # A lock of a tool that knew no samples holds a trial on made-up values.
+    lock = project.lock()
+    del lock["models"]["iris"]["evidence"]["trial"]["declared"]
+    (project.repository / "tritongen.lock").write_text(json.dumps(lock))
+    assert "samples" in told(project, "--check", expect=1)["TG707"]
 
 
 def test_where_they_are_not_at_hand_the_known_trial_holds_and_says_so(project: Project) -> None:
@@ -269,7 +275,8 @@ def test_probe_and_tune_send_them_as_they_come(
         project.run("up", *FREE_PORTS)
         document = project.json("probe", "-m", "photos", "--time-budget", "3")
         (level,) = document["levels"]
-        assert level["requests"]["ok"] and not level["requests"]["failed"]
+        assert level["requests"]["ok"]
+        assert not level["requests"]["failed"]
         for path in (project.models / "shots").iterdir():
             path.unlink()
         assert "matches no file" in project.error("probe", expect=2)["message"]
@@ -278,3 +285,18 @@ def test_probe_and_tune_send_them_as_they_come(
     photos(project)
     (tuned,) = project.json("tune", "models", "--budget", "20s", expect=None)["models"]
     assert tuned["verdict"] in {"separated", "immaterial", "budget"}
+
+
+def test_init_drafts_what_lies_beside_a_model(project: Project) -> None:
+    for name in ("inside", "folder", "alone", "none"):
+        project.add(f"{name}.onnx" if name == "alone" else f"{name}/model.onnx", dense())
+    for path in ("inside/samples.npz", "folder/samples/a.json", "alone.npy"):
+        project.write(f"models/{path}", b"")
+    project.run("init", "models")
+    models = yaml.safe_load((project.models / "tritongen.yaml").read_text())["models"]
+    assert {name: entry.get("samples") for name, entry in models.items()} == {
+        "inside": "inside/samples.npz",
+        "folder": "folder/samples",
+        "alone": "alone.npy",
+        "none": None,
+    }

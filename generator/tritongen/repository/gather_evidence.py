@@ -207,7 +207,7 @@ def _changed(trial: Trial, declared: tuple[str, ...]) -> list[str]:
     """What tritongen.yaml says otherwise than it did for a trial."""
     if trial.declared is None:
         # An older lock: where the model ran, what was fed stands in it; else it may be the fix.
-        return [] if trial.ok else list(declared)
+        return [item for item in declared if not trial.ok or item.startswith(SAMPLES)]
     # A trial that has tested the batch axis is as good where batching is switched off now.
     wanted = set(declared)
     return sorted({*trial.declared, *({NO_BATCH} & wanted)} ^ wanted)
