@@ -1,7 +1,8 @@
 """Fetches the demo's two larger models from the PyPI wheels that ship them, pinned by hash.
 
 They are not committed: magika's file classifier (Apache-2.0) and RapidAI's page orientation
-classifier (Apache-2.0). Their licences lie beside them after the fetch.
+classifier (Apache-2.0). Their licences lie beside them after the fetch, and samples for them: texts
+of magika's wheel, and a page of scanned digits, upright and turned.
 """
 
 import subprocess
@@ -10,6 +11,8 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 MODELS = Path(__file__).parent / "models"
 
@@ -62,18 +65,41 @@ def download(source: Source, folder: str) -> Path:
     return wheel
 
 
+def texts(wheel: zipfile.ZipFile) -> np.ndarray:
+    """What magika takes of the wheel's texts: their first and last 1024 bytes, 256 for none."""
+    rows = []
+    for name in sorted(wheel.namelist()):
+        if name.endswith((".py", ".md", ".json", "METADATA", "RECORD")):
+            text = wheel.read(name).strip()
+            first, last = list(text[:1024]), list(text[-1024:])
+            rows.append([*first, *[256] * (2048 - len(first) - len(last)), *last])
+    return np.array(rows, np.int32)
+
+
+def pages() -> np.ndarray:
+    """A page of 784 scanned digits, turned by 0, 90, 180 and 270 degrees: [4, 3, 224, 224]."""
+    digits = np.load(MODELS / "digits" / "samples.npz")["X"].reshape(28, 28, 8, 8)
+    page = 1 - digits.transpose(0, 2, 1, 3).reshape(224, 224).astype(np.float32) / 16
+    mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
+    turned = [np.rot90(page, count) for count in range(4)]
+    return (np.stack(turned)[:, None] - mean[:, None, None]) / deviation[:, None, None]
+
+
 def fetch(source: Source) -> Path:
     """Put one model in place, unless it is there; an interrupted fetch leaves nothing."""
     target = MODELS / source.name / "model.onnx"
-    if target.is_file():
+    samples = target.with_name("samples.npy")
+    if target.is_file() and samples.is_file():
         return target
     with (
         tempfile.TemporaryDirectory() as folder,
         zipfile.ZipFile(download(source, folder)) as wheel,
     ):
         data = wheel.read(source.member)
+        rows = texts(wheel) if source.name == "magika" else pages()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
+    np.save(samples, rows)
     partial.write_bytes(data)
     partial.replace(target)
     return target

@@ -6,6 +6,7 @@ again only to change them: `python demo/train.py`, then `tritongen build demo/mo
 
 from pathlib import Path
 
+import numpy as np
 from skl2onnx import to_onnx
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.ensemble import RandomForestClassifier
@@ -27,6 +28,11 @@ RECIPES = (
 )
 
 
+def rows(name: str, values: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Real rows as samples: held-out ones, or so many scanned digits that they fill a page."""
+    return values[:784].astype("uint8") if name == "digits" else test
+
+
 def main() -> None:
     """Train, report the accuracy on held-out rows, export."""
     for name, load, estimator, tensors in RECIPES:
@@ -40,6 +46,7 @@ def main() -> None:
         path = MODELS / name / "model.onnx"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(onnx_model.SerializeToString())
+        np.savez_compressed(path.with_name("samples.npz"), X=rows(name, values, test))
         size = path.stat().st_size
         print(f"{name}: accuracy {model.score(test, test_labels):.3f}, {size:,} bytes")
 

@@ -63,6 +63,12 @@ INSPECTED = _object(
     servable=BOOL,
     batchable=BOOL,
     batch_reason=NAME,
+    evidence={
+        "anyOf": [
+            {"type": "null"},
+            _object(samples={"enum": ["declared", "made-up"]}, rows_tried=_list(COUNT)),
+        ]
+    },
     versions=_list(COUNT),
     inputs=_list(TENSOR),
     outputs=_list(TENSOR),

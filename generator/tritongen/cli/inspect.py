@@ -71,7 +71,7 @@ def _json(item: "InspectedModel") -> dict[str, object]:
     facts, graph = item.facts, item.facts.graph
     return {
         **view(facts, "name", "path", "format", "servable"),
-        **view(item, "batchable", "batch_reason"),
+        **view(item, "batchable", "batch_reason", "evidence"),
         "versions": [version.number for version in facts.versions],
         "inputs": [_tensor_json(spec) for spec in facts.inputs],
         "outputs": [_tensor_json(spec) for spec in facts.outputs],

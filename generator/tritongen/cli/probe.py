@@ -249,6 +249,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.statistics.measurement import WantedPrecision
     from tritongen.triton.address import Tls
+    from tritongen.triton.sample_files import data_file
 
     _check_numbers(args)
     loads = _loads(args)
@@ -266,7 +267,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
             batch=args.batch,
             shapes=dict(_shape(text) for text in args.shape),
             values=dict(_pair("--values", text, "=") for text in args.values),
-            data=args.data,
+            data=data_file(args.data) if args.data else None,
             seed=args.seed,
         ),
         conditions=Conditions(

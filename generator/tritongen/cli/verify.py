@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server
   tritongen verify -u HOST:8000        on another server that serves the same repository
+  tritongen verify --data ocr=new.npz  on these inputs instead of the samples in tritongen.yaml
 """
 
 
@@ -24,7 +25,13 @@ def register(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_repository()
     parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
-    parser.add_argument("--seed", type=int, default=1, help="of the inputs (default: %(default)s)")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="[MODEL=]FILE",
+        help="inputs of a model, and outputs where known (default: samples in tritongen.yaml)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of made-up inputs (default: %(default)s)"
+    )
     # Chosen: large models run here on a single thread, one after another.
     parser.add_time_limit(3600.0, "of the whole command")
     parser.add_untrusted()
@@ -40,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
             Path.cwd(),
             existing_folder(options.repository),
             address=options.url or "",
+            data={model: Path(path) for model, path in map(_data, options.data)},
             seed=options.seed,
             code=not options.untrusted,
             tell=lambda name: tell_of_code(options.repository, {name}),
@@ -53,6 +61,12 @@ def run(options: argparse.Namespace) -> int:
         ),
     )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
+
+
+def _data(text: str) -> tuple[str, str]:
+    """``MODEL=FILE``, or a file for whichever model it is."""
+    model, _, path = text.rpartition("=")
+    return model, path
 
 
 def _json(model: "VerifiedModel") -> dict[str, object]:

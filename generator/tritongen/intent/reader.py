@@ -92,6 +92,8 @@ def _shape(kind: typing.Any, key: Key) -> shapes.ValueShape:  # noqa: ANN401  (a
         if inner[1] is object:
             return shapes.AnyMapping()
         names = shapes.MapOf(_shape(inner[1], key), key.names)
+        if key.or_text:
+            return shapes.OneOf(names.item, names)
         return (
             shapes.OneOf(shapes.Words(_values(key.word)), names) if key.word is not None else names
         )
@@ -219,6 +221,8 @@ def _built(
 def _typed(kind: Any, value: Any, path: str, faults: shapes.FaultList) -> object:  # noqa: ANN401  (any hint)
     """A value as the type of its field."""
     inner = typing.get_args(kind)
+    if isinstance(value, str) and inner == (str, str):
+        return {"": value}
     if value is None or inner[1:] == (object,):
         return value
     if isinstance(value, dict) and inner:

@@ -14,6 +14,8 @@ from tritongen.model.releases import Release
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Variant
 
+# Begins what a trial was given of samples, before their hash.
+SAMPLES = "samples: "
 # The trial's code for a model that the runtime itself does not load.
 NOT_LOADED = "TG145"
 
@@ -148,6 +150,11 @@ class Trial:
     cpu: str = ""
     decoupled: bool | None = None
     declared: tuple[str, ...] | None = None
+
+    @property
+    def on_samples(self) -> bool:
+        """Whether the user's samples were fed, and not made-up values alone."""
+        return any(item.startswith(SAMPLES) for item in self.declared or ())
 
     def cost_ms(self, batch: int, threads: int) -> float | None:
         """Median milliseconds in sequence at that point, None when it was not measured."""

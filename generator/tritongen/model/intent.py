@@ -250,6 +250,12 @@ class ModelIntent:
     ).default(None)
     accuracy: AccuracyIntent = Key(group=_ACCURACY).default(AccuracyIntent())
     response_cache: bool = Key("answer equal requests from Triton's cache").default(False)
+    samples: Mapping[str, str] = Key(
+        "real values of the inputs, and of outputs where known, in .npz or .npy by name or in "
+        "perf_analyzer's JSON; of a BYTES input alone, one file an element",
+        text=TextForm("a file, folder or glob below this folder"),
+        or_text=True,
+    ).mapping()
     versions: tuple[int, ...] | None = Key(
         "versions to serve; default: the newest", minimum=1, min_items=1
     ).default(None)

@@ -83,6 +83,7 @@ class Key:
         members: what each key of a mapping means whose keys are known.
         bare: the key in a mapping that a bare value in its place is for.
         word: a word of this enumeration may stand in place of the mapping.
+        or_text: a text may stand in place of the mapping, and is the one of the empty name.
     """
 
     meaning: str = ""
@@ -98,6 +99,7 @@ class Key:
     members: Mapping[str, str] = field(default_factory=dict)
     bare: str = ""
     word: type[StrEnum] | None = None
+    or_text: bool = False
 
     def default(self, value: T) -> T:
         """The field that has this value where the file is silent."""

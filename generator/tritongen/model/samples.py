@@ -2,13 +2,14 @@
 
 Every input has a stream of its own, derived from the seed and its name, so that adding an input
 does not change the others. Elements are drawn in row order: the first rows of a larger batch are
-the rows of a smaller one, as long as the rows of the larger one differ.
+the rows of a smaller one, as long as the rows of the larger one differ. Where a user has real rows,
+these are taken in their place.
 """
 
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,10 @@ Array = NDArray[Any]
 _ALPHABET = np.frombuffer(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _", dtype=np.uint8
 )
+# Stands for the values of an input where a user's samples were fed.
+SAMPLED = "samples"
+# Fewer different rows of a user's prove nothing of a batch; generated ones are added to them.
+FEWEST_REAL_ROWS = 3
 # A row that repeats an earlier one is drawn again this often; few values may not allow a new one.
 _REDRAWS = 8
 
@@ -43,22 +48,28 @@ class InputRecipe:
         dtype: its element type.
         shape: the full shape as sent, batch axis included.
         values: a text of the grammar in `tritongen.model.input_values`; empty for the default.
+        real: a user's own rows along axis 0, or whole arrays along an extra first axis; taken where
+            they have the shape.
     """
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
     values: str = ""
+    real: Array | None = field(default=None, compare=False, repr=False)
 
     @property
     def description(self) -> str:
         """The text in force: `values`, or the default that suits name and type."""
-        return self.values or default_values(self.name, self.dtype)
+        if self.real is not None:
+            return SAMPLED
+        text = "" if self.values == SAMPLED else self.values
+        return text or default_values(self.name, self.dtype)
 
     def with_rows(self, rows: int) -> "InputRecipe":
         """The same with another size of axis 0; a scalar stays as it is."""
         shape = (rows, *self.shape[1:]) if self.shape else self.shape
-        return InputRecipe(self.name, self.dtype, shape, self.values)
+        return replace(self, shape=shape)
 
 
 def observed_recipes(inputs: Iterable[ObservedTensor]) -> tuple[InputRecipe, ...]:
@@ -128,12 +139,33 @@ def _unit(stream: np.random.PCG64, count: int) -> NDArray[np.float64]:
 
 
 def _make_one(recipe: InputRecipe, seed: int) -> Array:
+    if recipe.real is not None:
+        return _real(recipe, recipe.real, seed)
     values = parse_values(recipe.description, recipe.dtype)
     array = _draw(recipe, values, seed, "")
     rows = recipe.shape[0] if recipe.shape else 1
     if rows > 1 and array.size and not values.constant:
         _separate_rows(array, recipe, values, seed)
     return array
+
+
+def _real(recipe: InputRecipe, real: Array, seed: int) -> Array:
+    """Rows of the user's, other ones for another seed; what they do not fill is generated."""
+    shape = recipe.shape
+    if real.ndim > len(shape):
+        real = real[seed % len(real)]
+        if real.shape == shape:
+            return real
+    if not shape or real.shape[1:] != shape[1:]:
+        return _make_one(replace(recipe, real=None), seed)
+    # Far from one another: files are often sorted by class, and all of one class answer alike.
+    step = round(len(real) * 0.382) or 1
+    step = next(one for one in range(step, len(real) + 2) if math.gcd(one, len(real)) == 1)
+    order = (seed * FEWEST_REAL_ROWS + np.arange(shape[0])) * step % len(real)
+    taken: Array = real[order]
+    if len(real) < min(shape[0], FEWEST_REAL_ROWS):
+        taken[len(real) :] = _make_one(replace(recipe, real=None), seed)[len(real) :]
+    return taken
 
 
 def _separate_rows(array: Array, recipe: InputRecipe, values: Values, seed: int) -> None:

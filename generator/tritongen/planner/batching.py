@@ -174,9 +174,15 @@ def _no_gain(model: ModelInput) -> BatchPlan:
         why = f"an item costs {share:.2f} of its cost alone at batch {batch}, the best measured"
         if model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
             why += ", and batches that gain do not fit the latency goal"
-    what = f"batch axis proven; room for rows of one client request{_bound(model)}"
+    what = f"{_proven(model)}; room for rows of one client request{_bound(model)}"
     off = Reason(Source.TRIAL, f"merging gains too little ({why})", numbers)
     return BatchPlan(decided(_client_rows(model), Source.TRIAL, what), None, off)
+
+
+def _proven(model: ModelInput) -> str:
+    """That the batch axis is, and on what."""
+    on_samples = model.trial is not None and model.trial.on_samples
+    return f"batch axis proven on {'samples' if on_samples else 'made-up values'}"
 
 
 def _bound(model: ModelInput) -> str:
@@ -193,7 +199,7 @@ def _merging(model: ModelInput, best: int, instances: int, threads: int) -> Batc
     size = decided(
         rows,
         Source.TRIAL,
-        f"batch axis proven{room}; an item costs {item / alone:.2f} of its cost alone at batch "
+        f"{_proven(model)}{room}; an item costs {item / alone:.2f} of its cost alone at batch "
         f"{best}, within {KNEE_STEP:.0%} of the best measured{_bound(model)}",
         (("item_ms_alone", alone), (f"item_ms_at_{best}", item)),
     )

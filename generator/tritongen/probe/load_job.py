@@ -5,16 +5,14 @@ Inputs are generated from the model's metadata, or are real tensors.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.intent import DeclaredTensor
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
-from tritongen.probe.data_files import DataSet, read_data
 from tritongen.probe.engines.grpc_messages import request_bytes as grpc_bytes
 from tritongen.probe.engines.grpc_messages import request_template as grpc_template
 from tritongen.probe.engines.http_messages import request_bytes, request_template
@@ -29,6 +27,8 @@ from tritongen.triton.messages import (
     TensorMeta,
     WireTensor,
 )
+from tritongen.triton.sample_files import SampleFiles
+from tritongen.triton.sample_tensors import Sample, joined, read_rows, read_samples
 from tritongen.triton.statistics import ServedConfig, served_config
 from tritongen.triton.tensor_bytes import encode
 
@@ -52,7 +52,8 @@ class InputOptions:
         shapes: by input; full, or without the batch axis.
         values: descriptions of values by input, see `tritongen.model.input_values`.
         declared: inputs declared in `tritongen.yaml`.
-        data: a file with real tensors, None to generate them.
+        data: files with real tensors that the user asks for, None for the samples.
+        samples: those of `tritongen.yaml`, None to generate values.
         seed: of generated values.
     """
 
@@ -60,7 +61,8 @@ class InputOptions:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, DeclaredTensor] = field(default_factory=dict)
-    data: Path | None = None
+    data: SampleFiles | None = None
+    samples: SampleFiles | None = None
     seed: int = 0
 
 
@@ -87,25 +89,28 @@ def make_messages(
             where=meta.name,
             fix="Leave --batch out, or build the model with max_batch_size above 0.",
         )
-    data = (
-        read_data(options.data, meta, batches, options.batch) if options.data else DataSet((), ())
-    )
-    if data.inputs and all(set(one) >= {t.name for t in meta.inputs} for one in data.inputs):
-        rows = list(data.inputs)
-    else:
-        generated = _generate(meta, batches, options, data)
-        source: Sequence[Mapping[str, Array]] = data.inputs or ({},)
-        rows = [{**made, **source[index % len(source)]} for index, made in enumerate(generated)]
-    return tuple(
-        _message(meta, version, one, data.expected_of(index)) for index, one in enumerate(rows)
-    )
+    data: Sequence[Sample] = (Sample("", {}, {}),)
+    if options.data:
+        data = joined(read_samples(options.data, meta, batches), options.batch)
+    elif options.samples:
+        data = joined(read_rows(options.samples, meta, batches), options.batch)
+    names = {tensor.name for tensor in meta.inputs}
+    if not all(set(one.inputs) >= names for one in data):
+        given = set.intersection(*(set(one.inputs) for one in data))
+        made = _generate(meta, batches, options, given)
+        data = [
+            replace(sample, inputs={**inputs, **sample.inputs})
+            for index, inputs in enumerate(made)
+            for sample in [data[index % len(data)]]
+        ]
+    return tuple(_message(meta, version, one.inputs, one.expected) for one in data)
 
 
 def _message(
     meta: ModelMeta,
     version: str,
     arrays: Mapping[str, Array],
-    expected: Mapping[str, bytes],
+    answers: Mapping[str, Array],
 ) -> Message:
     given = [(tensor, arrays[tensor.name]) for tensor in meta.inputs]
     inputs = tuple(
@@ -113,6 +118,11 @@ def _message(
         for t, array in given
     )
     outputs = tuple((output.name, None) for output in meta.outputs)
+    expected = {
+        output.name: encode(answers[output.name], DType(output.datatype))
+        for output in meta.outputs
+        if output.name in answers
+    }
     return Message(meta.name, version, inputs, outputs, expected)
 
 
@@ -138,9 +148,8 @@ def _check_names(meta: ModelMeta, options: InputOptions) -> None:
 
 
 def _generate(
-    meta: ModelMeta, batches: bool, options: InputOptions, data: DataSet
+    meta: ModelMeta, batches: bool, options: InputOptions, given: set[str]
 ) -> list[dict[str, Array]]:
-    given = set(data.inputs[0]) if data.inputs else set()
     declared = {name: tensor.values for name, tensor in options.declared.items()}
     described = {**declared, **options.values}
     recipes = [

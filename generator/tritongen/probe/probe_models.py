@@ -23,6 +23,7 @@ from tritongen.probe.prober import Prober
 from tritongen.probe.schedule import Schedule, named_schedule, parse_schedule
 from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
+from tritongen.triton.sample_files import find_samples
 
 # Requests of an open loop that have a place in shared memory; more wait in the client.
 _OPEN_SHARED_SLOTS = 64
@@ -180,27 +181,30 @@ class ProbeRun:
 
     def _job(self, choice: ModelChoice) -> LoadJob:
         """A model with its requests; `tritongen.yaml` declares what its metadata leave open."""
-        declared = self._intent.of(choice.name).inputs
+        folder, whole = self._intent
+        intent, given = whole.of(choice.name), self.request.inputs
+        if intent.samples and not (given.data or given.shapes or given.values):
+            given = replace(given, samples=find_samples(folder, intent.samples))
         return prepare_job(
             self.server.control,
             choice.name,
-            replace(self.request.inputs, declared=declared),
+            replace(given, declared=intent.inputs),
             version=choice.version,
             share=choice.share or 1.0,
             sequence_length=self.request.sequence_length,
         )
 
     @cached_property
-    def _intent(self) -> Intent:
-        """The given `tritongen.yaml`, or the one in the project or its models folder."""
+    def _intent(self) -> tuple[Path, Intent]:
+        """The given `tritongen.yaml`, or that of the project or its models, and its folder."""
         given, project = self.request.intent, self._project
         for place in [given] if given else [project, project / "models"]:
             path = place if place.suffix in {".yaml", ".yml"} else place / INTENT_FILE
             if path.is_file():
                 document = read_intent(path)
                 raise_faults(document.faults, str(path))
-                return document.intent
-        return Intent()
+                return path.parent, document.intent
+        return project, Intent()
 
 
 def _groups(choices: Sequence[ModelChoice]) -> list[tuple[ModelChoice, ...]]:

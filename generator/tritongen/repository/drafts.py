@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from tritongen.repository.project import Project, model_named
 from tritongen.resources import plain_template
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
+from tritongen.triton.sample_files import SUFFIXES
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 MODEL_FILE = "model.py"
@@ -68,21 +69,33 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
     text = plain_template("tritongen.yaml.j2").render(
         triton=DEFAULT_TRITON,
         cores=budget_of(read_cpus()).value,
-        models=[_entry(model) for model in models],
+        models=[_entry(model, root) for model in models],
     )
     return Draft(path, text, tuple(model.name for model in models))
 
 
-def _entry(model: ModelFacts) -> dict[str, object]:
+def _entry(model: ModelFacts, root: Path) -> dict[str, object]:
     return {
         "name": _key(model.name),
         "format": model.format.value,
         "servable": model.servable,
         "states": _states(model),
+        "samples": next(_samples(model, root), ""),
         "reason": next(
             (_line(item.message) for item in model.findings if item.severity == "error"), ""
         ),
     }
+
+
+def _samples(model: ModelFacts, root: Path) -> Iterator[str]:
+    """Files and folders that look like samples of a model, relative to the models folder."""
+    inside, name = model.path, model.name
+    for stem in (f"{inside}/samples", f"{inside}/{name}", f"samples/{name}", name):
+        if not _PLAIN.fullmatch(stem):
+            continue
+        yield from (stem + end for end in SUFFIXES if (root / f"{stem}{end}").is_file())
+        if "samples" in stem.split("/") and (root / stem).is_dir():
+            yield stem
 
 
 def _key(name: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.formats.model_files import StatKey, hash_files
 from tritongen.model.codec import parse_json
 from tritongen.model.cores import budget_of
-from tritongen.model.evidence import Evidence, ModelEvidence, Trial
+from tritongen.model.evidence import SAMPLES, Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import NO_BATCH, trial_declarations
@@ -20,6 +20,7 @@ from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own
 from tritongen.system.user_cache import cache_folder, user_cache
 from tritongen.trial import TrialOptions, run_trial
+from tritongen.triton.sample_files import SampleFiles, find_samples
 
 _log = logging.getLogger(__name__)
 
@@ -84,17 +85,20 @@ class Gathered:
         missing: models that have no trial and were not run, each with what has become of the one
             that the lock holds; empty where it holds none.
         held: those of them that were not run because they are programs.
+        faults: samples that cannot be read.
     """
 
     evidence: Evidence
     missing: Mapping[str, str]
     held: tuple[str, ...] = ()
+    faults: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is said of programs that were not run."""
+        """What is said of programs that were not run, and of samples that are not used."""
         message = "its code was not run; this rests on what can be read"
-        return tuple(finding("TG147", Severity.WARNING, message, model=name) for name in self.held)
+        held = (finding("TG147", Severity.WARNING, message, model=name) for name in self.held)
+        return (*held, *self.faults)
 
 
 def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
@@ -114,19 +118,22 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     before = dict(cache)
     models: dict[str, ModelEvidence] = {}
     missing: dict[str, str] = {}
+    faults: list[Finding] = []
     tried = 0
     for facts in project.models:
         if not facts.servable or not project.intent.of(facts.name).serve:
             continue
-        declared = trial_declarations(project.intent.of(facts.name))
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
-        evidence, lost = _still_good(evidence, earlier, declared)
+        given = _given(project, facts.name, evidence.trial)
+        evidence, lost = _still_good(evidence, earlier, given.declared)
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
-            evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
+            evidence = replace(evidence, trial=_tried(project, facts, policy.options, given))
+        if given.fault is not None and (evidence.trial is None or evidence.trial.ok):
+            faults.append(given.fault)
         if evidence.trial is None:
             missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
@@ -136,15 +143,49 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         _save_cache(project.root, cache)
     programs = {facts.name for facts in project.models if facts.format.is_code}
     held = () if policy.code else tuple(name for name in missing if name in programs)
-    return Gathered(Evidence(models), missing, held)
+    return Gathered(Evidence(models), missing, held, tuple(faults))
 
 
-def _tried(
-    project: Project, facts: ModelFacts, options: TrialOptions, declared: tuple[str, ...]
-) -> Trial:
-    trial = run_trial(facts, project.root, project.intent.of(facts.name), options)
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a trial is given.
+
+    Attributes:
+        declared: all of it, as the trial records it.
+        samples: None where there are none, or none that can be read.
+        fault: why they cannot be read.
+    """
+
+    declared: tuple[str, ...]
+    samples: SampleFiles | None = None
+    fault: Finding | None = None
+
+
+def _given(project: Project, model: str, trial: Trial | None) -> _Given:
+    """What tritongen.yaml gives a trial; where samples are not at hand, those of the known one."""
+    intent = project.intent.of(model)
+    declared = trial_declarations(intent)
+    if not intent.samples:
+        return _Given(declared)
+    try:
+        samples = find_samples(project.root, intent.samples)
+    except InvalidInputError as problem:
+        known = trial.declared or () if trial is not None and trial.on_samples else ()
+        kept = [item for item in known if item.startswith(SAMPLES)] or [f"{SAMPLES}unreadable"]
+        text = f"its samples are not used: {problem.where}: {problem.what}"
+        fault = finding(problem.code, Severity.WARNING, text, fix=problem.fix, model=model)
+        return _Given(tuple(sorted((*declared, *kept))), None, fault)
+    return _Given(tuple(sorted((*declared, f"{SAMPLES}{samples.sha256}"))), samples)
+
+
+def _tried(project: Project, facts: ModelFacts, options: TrialOptions, given: _Given) -> Trial:
+    if given.fault is not None:
+        code, message = given.fault.code, given.fault.message
+        return Trial("", ok=False, code=code, error=message, declared=given.declared)
+    intent = project.intent.of(facts.name)
+    trial = run_trial(facts, project.root, intent, options, given.samples)
     # Times of one processor are not those of another: a plan must know whose they are.
-    return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=declared)
+    return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=given.declared)
 
 
 def _still_good(
@@ -159,14 +200,15 @@ def _still_good(
     if not changed:
         return evidence, ""
     names = ", ".join(dict.fromkeys(item.partition(": ")[0] for item in changed))
-    return replace(evidence, trial=None), f"tritongen.yaml has changed since it was tried: {names}"
+    what = "the samples have" if names == "samples" else "tritongen.yaml has"
+    return replace(evidence, trial=None), f"{what} changed since it was tried: {names}"
 
 
 def _changed(trial: Trial, declared: tuple[str, ...]) -> list[str]:
     """What tritongen.yaml says otherwise than it did for a trial."""
     if trial.declared is None:
         # An older lock: where the model ran, what was fed stands in it; else it may be the fix.
-        return [] if trial.ok else list(declared)
+        return [item for item in declared if not trial.ok or item.startswith(SAMPLES)]
     # A trial that has tested the batch axis is as good where batching is switched off now.
     wanted = set(declared)
     return sorted({*trial.declared, *({NO_BATCH} & wanted)} ^ wanted)

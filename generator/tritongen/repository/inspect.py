@@ -46,6 +46,7 @@ class InspectedModel:
         findings: on the file and from the trial.
         fixes: fixes of `tritongen optimize` for them, each once.
         wanted: False where tritongen.yaml leaves it out.
+        trial: that all of it rests on, None where it was not run.
     """
 
     facts: ModelFacts
@@ -53,7 +54,16 @@ class InspectedModel:
     batch_reason: str
     findings: tuple[Finding, ...]
     fixes: tuple[ApplicableFix, ...] = ()
+    trial: Trial | None = None
     wanted: bool = True
+
+    @property
+    def evidence(self) -> dict[str, object] | None:
+        """What the trial was run on, for JSON."""
+        if self.trial is None:
+            return None
+        samples = "declared" if self.trial.on_samples else "made-up"
+        return {"samples": samples, "rows_tried": self.trial.proof.rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +95,13 @@ def inspect_models(
         InvalidInputError: the folder or its `tritongen.yaml` cannot be used.
     """
     project = load_project(root, repository)
-    evidence = Evidence()
+    evidence, faults = Evidence(), tuple[Finding, ...]()
     if trial or project.lock is not None:
         from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 
         policy = trial_policy(run=trial, code=code)
-        evidence = gather_evidence(project, policy, progress(project)).evidence
+        gathered = gather_evidence(project, policy, progress(project))
+        evidence, faults = gathered.evidence, gathered.faults
     models = (
         inspected(
             facts,
@@ -103,7 +114,7 @@ def inspect_models(
     told = tuple(
         item if project.intent.of(item.facts.name).serve else _unwanted(item) for item in models
     )
-    return InspectionResult(told, project.findings)
+    return InspectionResult(told, (*project.findings, *faults))
 
 
 def _unwanted(item: InspectedModel) -> InspectedModel:
@@ -129,7 +140,7 @@ def inspected(
     if seen is not None:
         told = with_observed(told, seen)
         findings = (*told.findings, *trial_findings(facts.name, seen))
-    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings))
+    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings), trial)
 
 
 def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[ApplicableFix, ...]:

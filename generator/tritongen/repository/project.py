@@ -138,10 +138,17 @@ def load_project(
         intent=intent,
         release=release,
         models=models,
-        findings=inspection.findings,
+        findings=tuple(item for item in inspection.findings if not _of_samples(item, intent)),
         lock=parsed_lock(text, repository),
         lock_text=text,
     )
+
+
+def _of_samples(item: Finding, intent: Intent) -> bool:
+    """Whether it complains that a folder of samples holds no model."""
+    patterns = [text for model in intent.models.values() for text in model.samples.values()]
+    folders = {"samples", *(pattern.partition("/")[0] for pattern in patterns)}
+    return item.code == "TG104" and item.location.path in folders
 
 
 def _overridden(intent: Intent, cpus: float | None, weights: str | None) -> Intent:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -13,7 +14,7 @@ from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.releases import find
-from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
+from tritongen.model.samples import InputRecipe, observed_recipes
 from tritongen.model.tensors import DType
 from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import read_lock
@@ -22,10 +23,12 @@ from tritongen.serving.served_config import config_document
 from tritongen.serving.verify_runs import (
     LocalRuns,
     Outputs,
+    Pair,
     RemoteModel,
     is_decoupled,
     run_steps,
 )
+from tritongen.serving.verify_samples import GivenSamples
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.child_session import ChildSession, ChildSessions
 from tritongen.trial.runtime import RuntimeRefusal
@@ -33,9 +36,10 @@ from tritongen.trial.runtimes import RUNTIMES
 from tritongen.triton.grpc_client import MAX_MESSAGE_BYTES, GrpcClient
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.messages import TensorMeta
+from tritongen.triton.sample_tensors import Sample
 
-# Beside a single row, so many rows in one request show that the batch axis is served right.
-ROWS = 3
+# Chosen: many samples tell the same.
+MAX_REASONS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ def verify(
     repository: Path,
     *,
     address: str = "",
+    data: Mapping[str, Path] = MappingProxyType({}),
     seed: int = 1,
     code: bool = True,
     tell: Callable[[str], None] = lambda _name: None,
@@ -79,7 +84,8 @@ def verify(
         project: the project's folder.
         repository: that the server serves.
         address: HTTP ``host:port`` of another server.
-        seed: of the inputs.
+        data: files with inputs by model, by "" for any; else the samples of tritongen.yaml.
+        seed: of made-up inputs.
         code: whether models that are programs are run on this machine.
         tell: told the name of each of them.
 
@@ -105,7 +111,8 @@ def verify(
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
         http.metadata()  # what is no Triton is told once, and not of each model
         local = LocalRuns(children, code, tell)
-        comparison = _Comparison(http, streams, local, models, trials, seed)
+        given = GivenSamples.of_repository(repository, data)
+        comparison = _Comparison(http, streams, local, models, trials, seed, given)
         pipelines = sorted(written - set(trials))
         return (
             *(_verdict(name, comparison.of_model) for name in models),
@@ -122,7 +129,8 @@ def _verdict(name: str, compare: Callable[[str], VerifiedModel]) -> VerifiedMode
     except (EnvironmentProblem, InvalidInputError) as problem:
         if problem.code in {"TG006", "TG814"}:
             raise
-        return VerifiedModel(name, False, (), problem.what)
+        where = f"{problem.where}: " if problem.code == "TG906" else ""
+        return VerifiedModel(name, False, (), where + problem.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,8 @@ class _Comparison:
         local: where models run on this machine.
         models: of the repository.
         trials: of those that were built, by name.
-        seed: of the inputs.
+        seed: of made-up inputs.
+        given: the user's own.
     """
 
     http: HttpClient
@@ -144,6 +153,7 @@ class _Comparison:
     models: Mapping[str, StoredModel]
     trials: Mapping[str, Trial | None]
     seed: int
+    given: GivenSamples
 
     def of_model(self, name: str) -> VerifiedModel:
         """Every version that is served.
@@ -162,18 +172,19 @@ class _Comparison:
         metadata = self.http.model_metadata(name)
         ranks = {item.name: len(item.shape) for item in metadata.inputs}
         served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
-        sent = _with_rows(config, _recipes(facts, metadata.inputs, self.trials.get(name)))
+        recipes = _recipes(facts, metadata.inputs, self.trials.get(name))
         states = bool(config.get("sequence_batching"))
-        pairs = []
+        sent, compared = self.given.requests(metadata, config, recipes, self.seed)
+        compared = COMPARED if states else compared
+        pairs: list[Pair] = []
         for number, main in _served_versions(metadata.versions, model).items():
             run = partial(served.run, version=number)
             with self.local.session(facts, main, config) as session:
                 pairs += (
-                    sequence_pairs(config, sent[0], self.seed, session.run, run, model.folder)
+                    sequence_pairs(config, recipes, self.seed, session.run, run, model.folder)
                     if states
-                    else _pairs(sent, self.seed, session.run, run)
+                    else _pairs(sent, session.run, run)
                 )
-        compared = COMPARED if states else _rows(sent, config)
         if is_decoupled(config):
             compared += ", every response"
         return _judge(name, precision_of(facts), pairs, compared)
@@ -191,7 +202,9 @@ class _Comparison:
         if any(step["model_name"] not in self.models for step in steps) or not steps:
             message = "the server does not serve it as a pipeline of the repository's models"
             raise InvalidInputError("TG836", message)
-        sent = _with_rows(config, _pipeline_recipes(config, steps, self.trials))
+        recipes = _pipeline_recipes(config, steps, self.trials)
+        metadata = self.http.model_metadata(name)
+        sent, compared = self.given.requests(metadata, config, recipes, self.seed)
         batches = config.get("max_batch_size", 0) > 0
         ranks = {item["name"]: len(item["dims"]) + batches for item in config["input"]}
         served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
@@ -202,12 +215,12 @@ class _Comparison:
                 step: stack.enter_context(self._newest(model)) for step, model in used.items()
             }
             local = partial(run_steps, steps, sessions, outputs)
-            pairs = _pairs(sent, self.seed, local, partial(served.run, version=1))
+            pairs = _pairs(sent, local, partial(served.run, version=1))
         loosest = max(
             (precision_of(model.facts) for model in used.values()),
             key=lambda item: TOLERANCES[item].relative,
         )
-        return _judge(name, loosest, pairs, _rows(sent, config))
+        return _judge(name, loosest, pairs, compared)
 
     def _newest(self, model: StoredModel) -> AbstractContextManager[ChildSession]:
         """The newest version of a model, run on this machine.
@@ -223,25 +236,21 @@ class _Comparison:
         return self.local.session(facts, model.mains[max(model.mains)], config)
 
 
-def _with_rows(config: Mapping[str, Any], recipes: list[InputRecipe]) -> list[list[InputRecipe]]:
-    """The inputs of each request: one row, and several where the model batches."""
-    limit = int(config.get("max_batch_size", 0))
-    more = [[recipe.with_rows(min(ROWS, limit)) for recipe in recipes]] if limit > 0 else []
-    return [recipes, *more]
-
-
 def _pairs(
-    sent: Sequence[Sequence[InputRecipe]],
-    seed: int,
+    sent: Sequence[Sample],
     local: Callable[[Outputs], Outputs],
     served: Callable[[Outputs, Outputs], Outputs],
-) -> list[tuple[Outputs, Outputs]]:
-    """The outputs of each request: expected, and served."""
+) -> list[Pair]:
+    """The outputs of each request: what is expected of it, and what is served."""
     pairs = []
-    for recipes in sent:
-        inputs = make_inputs(recipes, seed)
-        expected = local(inputs)
-        pairs.append((expected, served(inputs, expected)))
+    for sample in sent:
+        expected = local(sample.inputs)
+        got = served(sample.inputs, expected)
+        pairs.append(Pair(expected, got, sample.place))
+        wanted = {name: array for name, array in sample.expected.items() if name in got}
+        if wanted:
+            same = {name: got[name] for name in wanted}
+            pairs.append(Pair(wanted, same, sample.place, by_user=True))
     return pairs
 
 
@@ -308,26 +317,20 @@ def _recipes(
     return recipes
 
 
-def _rows(sent: Sequence[Sequence[InputRecipe]], config: Mapping[str, Any]) -> str:
-    """How many rows the requests had, in words."""
-    batches = config.get("max_batch_size", 0) > 0
-    rows = [recipes[0].shape[0] if batches else 1 for recipes in sent]
-    sizes = " and ".join(str(size) for size in rows)
-    return f"{sizes} {'row' if rows == [1] else 'rows'}"
-
-
 def _judge(
     model: str,
     precision: Precision,
-    pairs: Sequence[tuple[Outputs, Outputs]],
+    pairs: Sequence[Pair],
     compared: str,
 ) -> VerifiedModel:
     tolerance = TOLERANCES[precision]
     outputs = []
     reasons = []
-    for name in dict.fromkeys(name for expected, served in pairs for name in (*expected, *served)):
+    for name in dict.fromkeys(name for pair in pairs for name in (*pair.expected, *pair.served)):
         worst, within = 0.0, True
-        for expected, served in pairs:
+        for pair in pairs:
+            expected, served = pair.expected, pair.served
+            place = f" on {pair.place}" if pair.place else ""
             sides = {"the server's": served, "the local run's": expected}
             absent = [whose for whose, side in sides.items() if name not in side]
             if len(absent) == 1:
@@ -338,7 +341,8 @@ def _judge(
             left, right = expected[name], served[name]
             if left.size != right.size:
                 within = False
-                reasons.append(f"{name} has shape {right.shape}, locally {left.shape}")
+                whose = "expected" if pair.by_user else "locally"
+                reasons.append(f"{name} has shape {right.shape}, {whose} {left.shape}{place}")
                 continue
             # A scalar is served as [1], and a row that is the batch axis alone as [n, 1].
             right = right.reshape(left.shape)
@@ -346,7 +350,10 @@ def _judge(
             worst = max(worst, found.difference)
             if found.exceeds:
                 within = False
-                reasons.append(f"{name} differs by {found.difference:.3g}")
+                whose = " from what is expected" if pair.by_user else ""
+                reasons.append(f"{name} differs by {found.difference:.3g}{whose}{place}")
         outputs.append(VerifiedOutput(name, worst, within))
     ok = all(item.within for item in outputs)
-    return VerifiedModel(model, ok, tuple(outputs), "; ".join(reasons) or f"{compared} compared")
+    more = f"; and {len(reasons) - MAX_REASONS} more" if len(reasons) > MAX_REASONS else ""
+    reason = "; ".join(reasons[:MAX_REASONS]) + more
+    return VerifiedModel(model, ok, tuple(outputs), reason or f"{compared} compared")

@@ -21,6 +21,23 @@ Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """The outputs of one request.
+
+    Attributes:
+        expected: by this machine or by the user.
+        served: by the server.
+        place: of the sample that was sent, empty for made-up inputs.
+        by_user: whether the user says what is expected.
+    """
+
+    expected: Outputs
+    served: Outputs
+    place: str = ""
+    by_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LocalRuns:
     """Models on this machine.
 

@@ -9,6 +9,7 @@ from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.sequence_states import INITIAL_FOLDER
 from tritongen.model.tensors import DType
+from tritongen.serving.verify_runs import Outputs, Pair
 from tritongen.system.paths import read_head
 from tritongen.triton.client import SequenceStep
 
@@ -20,7 +21,6 @@ _FALSE_TRUE = (
 )  # fmt: skip
 COMPARED = f"{SEQUENCES} sequences of {STEPS} requests"
 
-Outputs = Mapping[str, Array]
 Local = Callable[[Mapping[str, Array]], Outputs]
 RunStep = Callable[[Mapping[str, Array], Outputs, SequenceStep], Outputs]
 
@@ -32,7 +32,7 @@ def sequence_pairs(
     local: Local,
     served: RunStep,
     folder: Path,
-) -> list[tuple[Outputs, Outputs]]:
+) -> list[Pair]:
     """The outputs of every step of several interleaved sequences: expected, and served.
 
     Args:
@@ -55,7 +55,7 @@ def sequence_pairs(
     sent = [recipe for recipe in recipes if recipe.name not in own]
     outputs = [item["name"] for item in config["output"]]
     first = 1 + secrets.randbelow(2**30)  # a sequence of another client must not be met
-    pairs: list[tuple[Outputs, Outputs]] = []
+    pairs: list[Pair] = []
     for step in range(STEPS):
         for number in range(SEQUENCES):
             inputs = make_inputs(sent, seed + step * SEQUENCES + number)
@@ -64,7 +64,7 @@ def sequence_pairs(
             given = local({**inputs, **fed, **carried[number]})
             carried[number] = {name: given[output] for name, output in states.items()}
             expected = {name: given[name] for name in outputs}
-            pairs.append((expected, served(inputs, given, at)))
+            pairs.append(Pair(expected, served(inputs, given, at)))
     return pairs
 
 

@@ -132,8 +132,8 @@ class Prover:
         bound = f"; the runtime takes no more than {self._bound} rows" if self._bound else ""
         proof = self._proof(
             BatchVerdict.PROVEN,
-            f"1, 2 and 3 different rows{more} give what each row gives alone (greatest difference "
-            f"{difference:.2g}){bound}",
+            f"1, 2 and 3 different rows of {self.request.values_from}{more} give what each row "
+            f"gives alone (greatest difference {difference:.2g}){bound}",
             self._worst,
         )
         return replace(proof, bound=self._bound)

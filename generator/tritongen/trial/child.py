@@ -85,7 +85,7 @@ class ChildResult:
 
 
 def run_worker(
-    request: str, timeout_s: float, memory_bytes: int, module: str = WORKER
+    request: str, timeout_s: float, memory_bytes: int, module: str = WORKER, *, tail: bytes = b""
 ) -> ChildResult:
     """Run one request in a child process.
 
@@ -94,11 +94,13 @@ def run_worker(
         timeout_s: wall clock.
         memory_bytes: resident memory at which the child is killed.
         module: the worker, a module that runs as a program; the trial's unless told otherwise.
+        tail: what follows the request on its standard input.
     """
+    sent = request.encode() + tail
     with started_worker(module) as process:
         output = _Drain(process.stdout, _MAX_OUTPUT_BYTES, keep_end=False)
         errors = _Drain(process.stderr, _MAX_ERROR_BYTES, keep_end=True)
-        sender = threading.Thread(target=_send, args=(process.stdin, request), daemon=True)
+        sender = threading.Thread(target=_send, args=(process.stdin, sent), daemon=True)
         sender.start()
         end = watch_worker(process.pid, time.monotonic() + timeout_s, memory_bytes)
         end_worker(process)
@@ -160,11 +162,11 @@ def _environment(own: Mapping[str, str], folder: str) -> dict[str, str]:
     }
 
 
-def _send(stream: IO[bytes] | None, request: str) -> None:
+def _send(stream: IO[bytes] | None, request: bytes) -> None:
     # A child that died early takes no request; how it ended says why.
     with suppress(OSError):
         if stream is not None:
-            stream.write(request.encode())
+            stream.write(request)
             stream.close()
 
 

@@ -78,6 +78,8 @@ class TrialRequest:
             them.
         open_shapes: whether axes are to be tried with other sizes, to find those that vary.
         interface: what is known of the model beside its file.
+        samples: where each of the user's samples stands that follow the request.
+        values_from: what is fed, in words.
     """
 
     format: ModelFormat
@@ -94,6 +96,8 @@ class TrialRequest:
     guesses: tuple[tuple[Feed, ...], ...] = ()
     open_shapes: bool = False
     interface: DeclaredInterface = field(default_factory=DeclaredInterface)
+    samples: tuple[str, ...] = ()
+    values_from: str = "made-up values"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,13 @@ class Fed:
     seconds: float
 
 
-def find_inputs(session: LoadedModel, feeds: Sequence[Feed], seed: int, deadline: float) -> Fed:
+def find_inputs(
+    session: LoadedModel,
+    feeds: Sequence[Feed],
+    seed: int,
+    deadline: float,
+    real: Mapping[str, Array] = MappingProxyType({}),
+) -> Fed:
     """Search sizes and values that the model accepts.
 
     Args:
@@ -79,6 +85,7 @@ def find_inputs(session: LoadedModel, feeds: Sequence[Feed], seed: int, deadline
         feeds: its inputs.
         seed: of the values.
         deadline: `time.monotonic()` after which nothing further is tried.
+        real: a user's values by input; see `InputRecipe`.
 
     Raises:
         RuntimeRefusal: nothing was accepted; the message is that of the first attempt.
@@ -87,7 +94,8 @@ def find_inputs(session: LoadedModel, feeds: Sequence[Feed], seed: int, deadline
     for one_row in (True, False):
         count = _MAX_PROPOSALS if one_row else _MAX_PROPOSALS // 4
         for index, sizes in enumerate(islice(propose_sizes(feeds, one_row=one_row), count)):
-            for level, recipes in enumerate(_ladder(feeds, sizes)):
+            for level, made in enumerate(_ladder(feeds, sizes)):
+                recipes = tuple(replace(item, real=real.get(item.name)) for item in made)
                 if first is not None and time.monotonic() > deadline:
                     raise first
                 begun = time.monotonic()

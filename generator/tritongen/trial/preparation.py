@@ -170,7 +170,7 @@ def _feed(spec: TensorSpec, intent: ModelIntent, model: str) -> Feed:
         raise InvalidInputError("TG304", "has no element type; declare `dtype`", where=where)
     if declared.values:
         _check_values(declared.values, dtype, where)
-    shape = _declared_shape(spec.shape, declared.dims, f"{where}.dims")
+    shape = declared_shape(spec.shape, declared.dims, f"{where}.dims")
     sizes = _sizes(shape, declared.shape, f"{where}.shape")
     return Feed(spec.name, dtype, shape, sizes, declared.values)
 
@@ -184,7 +184,7 @@ def _check_values(text: str, dtype: DType, where: str) -> None:
         ) from None
 
 
-def _declared_shape(own: Shape | None, dims: tuple[int, ...] | None, where: str) -> Shape | None:
+def declared_shape(own: Shape | None, dims: tuple[int, ...] | None, where: str) -> Shape | None:
     """The model's shape, its open axes filled in from the user's dims.
 
     Dims may leave the batch axis out.

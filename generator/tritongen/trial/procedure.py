@@ -18,7 +18,9 @@ from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
 from tritongen.trial.feeding import Fed, find_axes, find_inputs
 from tritongen.trial.python_runtime import PythonSession
+from tritongen.trial.real_samples import real_rows, run_samples
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
+from tritongen.triton.sample_tensors import Sample
 
 # Parts of the wall clock: for finding inputs, and for the proof's further seeds.
 _SEARCH_SHARE = 0.4
@@ -28,8 +30,13 @@ _PROOF_ROWS = 9
 _REPEATS = 2
 
 
-def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> None:
-    """Run the trial and report every result as soon as it is known."""
+def perform(
+    request: TrialRequest,
+    runtime: ModelRuntime,
+    report: Reporter,
+    samples: Sequence[Sample] = (),
+) -> None:
+    """Run the trial, on samples where there are any; report every result once it is known."""
     begun = time.monotonic()
     report.known(runtime=runtime.name, seed=request.seed)
     idle = process_usage.resident_bytes(os.getpid())
@@ -41,7 +48,7 @@ def perform(request: TrialRequest, runtime: ModelRuntime, report: Reporter) -> N
         report.known(reported_inputs=tuple(model.inputs), reported_outputs=tuple(model.outputs))
         report.stage("running 1 row")
         search_end = begun + request.limits.timeout_s * _SEARCH_SHARE
-        request, fed = _find(request, model, search_end)
+        request, fed = _find(request, model, search_end, samples)
         if request.open_shapes:
             report.stage("running other sizes")
             inputs, outputs = find_axes(model, fed, request.seed)
@@ -71,16 +78,21 @@ def _code(refusal: RuntimeRefusal) -> str:
     return "TG203" if refusal.out_of_memory else "TG201"
 
 
-def _find(request: TrialRequest, model: LoadedModel, deadline: float) -> tuple[TrialRequest, Fed]:
+def _find(
+    request: TrialRequest, model: LoadedModel, deadline: float, samples: Sequence[Sample]
+) -> tuple[TrialRequest, Fed]:
     """Inputs that run, and the request with the guess that they rest on.
 
     Raises:
         RuntimeRefusal: nothing runs; the message is that of the first attempt.
     """
     first: RuntimeRefusal | None = None
+    real = real_rows(samples)
     for feeds in (request.inputs, *request.guesses):
         try:
-            return replace(request, inputs=feeds), find_inputs(model, feeds, request.seed, deadline)
+            fed = find_inputs(model, feeds, request.seed, deadline, real)
+            run_samples(model, samples, fed.recipes, request.seed, deadline)
+            return replace(request, inputs=feeds), fed
         except RuntimeRefusal as refusal:
             first = first or refusal
             if time.monotonic() > deadline:

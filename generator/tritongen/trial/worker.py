@@ -27,19 +27,22 @@ def main() -> None:
     # Not sooner: numpy starts threads, and a process with threads is not to be forked.
     with own_stdout() as sink:
         if "format" in line:
-            _try_model(decode(TrialRequest, line), sink)
+            _try_model(decode(TrialRequest, line), sys.stdin.buffer, sink)
         else:
             _serve(sys.stdin.buffer, sink.buffer)
 
 
-def _try_model(request: TrialRequest, sink: TextIO) -> None:
+def _try_model(request: TrialRequest, source: IO[bytes], sink: TextIO) -> None:
     """Run one trial; the report tells the whole story."""
+    from tritongen.trial.frames import read_frame
     from tritongen.trial.procedure import perform
+    from tritongen.trial.real_samples import sent_samples
     from tritongen.trial.runtimes import runtime_for
 
     report = Reporter(sink)
     try:
-        perform(request, runtime_for(request.format, request.interface), report)
+        samples = sent_samples(request, read_frame(source)[1]) if request.samples else ()
+        perform(request, runtime_for(request.format, request.interface), report, samples)
     except EnvironmentProblem as problem:
         report.missing(problem.what, problem.fix)
     except MemoryError as error:

@@ -28,6 +28,7 @@ from tritongen.system.process_usage import (
 )
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message
+from tritongen.triton.sample_files import find_samples
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.statistics import served_config
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord
@@ -230,6 +231,8 @@ class TaskRunner:
         key = (subject.name, subject.variant, batches, rows)
         if key not in self._messages:
             options = _inputs(subject, rows, self.seed, batches=batches)
+            if named := subject.intent.of(subject.name).samples:
+                options = replace(options, samples=find_samples(self.server.root, named))
             made = make_messages(meta, "", batches, options)
             size = max(1, made[0].payload_bytes)
             self._messages[key] = made[: max(2, _POOL_BYTES // size)]

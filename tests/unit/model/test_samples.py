@@ -315,3 +315,38 @@ def test_long_blanks_in_a_choice_are_read_in_good_time():
 def test_the_grammar_alone_does_not_load_numpy():
     program = "import sys, tritongen.model.input_values; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_real_rows_are_taken_from_everywhere_and_together():
+    real = np.arange(20, dtype=np.float32).reshape(10, 2)
+    recipes = [
+        InputRecipe(name, DType.FP32, (3, 2), real=real + at) for at, name in enumerate("ab")
+    ]
+    seeds = [make_inputs(recipes, seed) for seed in range(4)]
+    rows = [int(row[0] // 2) for made in seeds for row in made["a"]]
+    assert set(rows) == set(range(10)), "every row is used before one is used again"
+    assert max(rows[:3]) - min(rows[:3]) > 3, "the first ones are far from one another"
+    assert all(np.array_equal(made["a"] + 1, made["b"]) for made in seeds), "rows stay together"
+
+
+def test_what_real_rows_do_not_fit_is_generated():
+    real = np.full((1, 2), 7, dtype=np.float32)
+    made = make_inputs([InputRecipe("x", DType.FP32, (3, 2), real=real)], 0)["x"]
+    assert made[0].tolist() == [7, 7]
+    assert (made[1:] < 1).all()
+    wider = make_inputs([InputRecipe("x", DType.FP32, (3, 4), real=real)], 0)["x"]
+    assert np.array_equal(wider, make_inputs([InputRecipe("x", DType.FP32, (3, 4))], 0)["x"])
+
+
+def test_whole_real_arrays_are_taken_in_turn():
+    real = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    recipe = InputRecipe("x", DType.FP32, (2, 2), real=real)
+    assert [make_inputs([recipe], seed)["x"][0, 0] for seed in range(4)] == [0, 4, 8, 0]
+    assert make_inputs([recipe.with_rows(1)], 1)["x"].tolist() in ([[4, 5]], [[6, 7]])
+
+
+def test_recorded_samples_without_the_files_are_the_default_values():
+    seen = observed_recipes([ObservedTensor("x", DType.FP32, (2, 2), "samples")])
+    assert np.array_equal(
+        make_inputs(seen, 0)["x"], make_inputs([InputRecipe("x", DType.FP32, (2, 2))], 0)["x"]
+    )

@@ -10,6 +10,7 @@ from tritongen.model.intent import DeclaredTensor
 from tritongen.model.tensors import DType
 from tritongen.probe.load_job import InputOptions, input_shape, make_messages
 from tritongen.triton.messages import ModelMeta, TensorMeta
+from tritongen.triton.sample_files import data_file
 from tritongen.triton.tensor_bytes import cast, encode
 
 
@@ -138,7 +139,7 @@ def test_casts_lose_no_values():
 
 
 def from_file(path, *inputs, batches=True, **options):
-    return make_messages(meta(*inputs), "", batches, InputOptions(data=path, **options))
+    return make_messages(meta(*inputs), "", batches, InputOptions(data=data_file(path), **options))
 
 
 def test_npz_rows_become_requests(tmp_path):
