@@ -9,7 +9,7 @@ from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
-from tritongen.model.evidence import Trial
+from tritongen.model.evidence import AxisProof, AxisVerdict, Trial
 from tritongen.model.facts import ModelFacts, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.releases import find
@@ -162,8 +162,11 @@ class _Comparison:
         metadata = self.http.model_metadata(name)
         ranks = {item.name: len(item.shape) for item in metadata.inputs}
         served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
-        sent = _with_rows(config, _recipes(facts, metadata.inputs, self.trials.get(name)))
+        trial = self.trials.get(name)
+        sent = _with_rows(config, _recipes(facts, metadata.inputs, trial))
         states = bool(config.get("sequence_batching"))
+        axes = trial.axes if trial is not None and not states else ()
+        longer = _at_other_sizes(config, sent[0], axes)
         pairs = []
         for number, main in _served_versions(metadata.versions, model).items():
             run = partial(served.run, version=number)
@@ -171,9 +174,9 @@ class _Comparison:
                 pairs += (
                     sequence_pairs(config, sent[0], self.seed, session.run, run, model.folder)
                     if states
-                    else _pairs(sent, self.seed, session.run, run)
+                    else _pairs([*sent, *longer.values()], self.seed, session.run, run)
                 )
-        compared = COMPARED if states else _rows(sent, config)
+        compared = COMPARED if states else ", ".join((_rows(sent, config), *longer))
         if is_decoupled(config):
             compared += ", every response"
         return _judge(name, precision_of(facts), pairs, compared)
@@ -228,6 +231,28 @@ def _with_rows(config: Mapping[str, Any], recipes: list[InputRecipe]) -> list[li
     limit = int(config.get("max_batch_size", 0))
     more = [[recipe.with_rows(min(ROWS, limit)) for recipe in recipes]] if limit > 0 else []
     return [recipes, *more]
+
+
+def _at_other_sizes(
+    config: Mapping[str, Any], recipes: Sequence[InputRecipe], axes: Sequence[AxisProof]
+) -> dict[str, list[InputRecipe]]:
+    """One more request for each free axis, at another size that the trial ran, by what it is."""
+    batches = int(config.get("max_batch_size", 0)) > 0
+    dims = {item["name"]: item["dims"] for item in config.get("input", ())}
+    found = {}
+    for label in dict.fromkeys(item.label for item in axes if item.verdict is AxisVerdict.FREE):
+        places = [item for item in axes if item.label == label]
+        size = places[0].tried[1]
+        summed = any(label in item.symbol and label != item.symbol for item in axes)
+        if summed or any(int(dims[at.input][at.axis - batches]) != -1 for at in places):
+            continue
+        longer = list(recipes)
+        for at in places:
+            longer = [
+                item.with_size(at.axis, size) if item.name == at.input else item for item in longer
+            ]
+        found[f"{label} of {size}"] = longer
+    return found
 
 
 def _pairs(
