@@ -63,12 +63,6 @@ INSPECTED = _object(
     servable=BOOL,
     batchable=BOOL,
     batch_reason=NAME,
-    evidence={
-        "anyOf": [
-            {"type": "null"},
-            _object(samples={"enum": ["declared", "made-up"]}, rows_tried=_list(COUNT)),
-        ]
-    },
     versions=_list(COUNT),
     inputs=_list(TENSOR),
     outputs=_list(TENSOR),
@@ -78,6 +72,29 @@ INSPECTED = _object(
     callees=_list(NAME),
     graph={"anyOf": [{"type": "null"}, GRAPH]},
     onnx={"anyOf": [{"type": "null"}, ONNX]},
+    axes=_list(
+        _object(
+            input=NAME,
+            axis=COUNT,
+            symbol=TEXT,
+            verdict={"enum": ["free", "bounded", "multiple", "equal", "fixed", "untested"]},
+            bound={"anyOf": [{"type": "null"}, COUNT, NAME]},
+            tried=_list(COUNT),
+        )
+    ),
+    evidence={
+        "anyOf": [
+            {"type": "null"},
+            _object(
+                runtime=TEXT,
+                runtime_version=TEXT,
+                target_runtime_version=TEXT,
+                device={"enum": ["cpu"]},
+                samples={"enum": ["declared", "made-up"]},
+                rows_tried=_list(COUNT),
+            ),
+        ]
+    },
     findings=_list(FINDING),
     cures=_list(_object(code=CODE, fix=NAME, summary=NAME)),
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
-  tritongen inspect ./models --trial         also run every model and prove its batch axis
+  tritongen inspect ./models --trial         also run every model and prove its batch and other axes
   tritongen inspect ./models --format json
 """
 
@@ -80,6 +80,9 @@ def _json(item: "InspectedModel") -> dict[str, object]:
         "callees": facts.python.callees if facts.python is not None else [],
         "graph": view(graph, "operators", "critical_path", "width") if graph is not None else None,
         "onnx": _onnx_json(facts.onnx) if facts.onnx is not None else None,
+        "axes": [
+            view(axis, "input", "axis", "symbol", "verdict", "bound", "tried") for axis in item.axes
+        ],
         "findings": output.findings_json(item.findings),
         "cures": item.fixes,
     }
@@ -126,6 +129,8 @@ def _print(item: "InspectedModel") -> None:
     if facts.python is not None and facts.python.callees:
         say(f"  calls: {', '.join(facts.python.callees)}")
     say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
+    for axis in item.axes:
+        say(f"  {axis.input} {axis.sentence}")
     output.print_findings(item.findings)
     for fix in item.fixes:
         say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")

@@ -1,6 +1,7 @@
 """What holds between the values of `tritongen.yaml`, and the fields that follow from several."""
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from tritongen.errors import InvalidInputError
@@ -9,6 +10,7 @@ from tritongen.model.business import Business, Grouping, Pattern, PatternKind, S
 from tritongen.model.intent import (
     DEFAULT_TRITON,
     PERCENTILES,
+    AxisIntent,
     ModelIntent,
     Overload,
     PipelineIntent,
@@ -136,6 +138,14 @@ def _check_sequence(values: Values, path: str, faults: FaultList) -> None:
             faults.add(f"{path}.{key}", f"contradicts sequence: {why}", "TG305")
 
 
+def _axis(values: Values, path: str, faults: FaultList) -> Fields:
+    sizes = [(key, values[key]) for key in ("min", "typical", "max") if values.get(key)]
+    for (lower, least), (upper, most) in pairwise(sizes):
+        if most < least:
+            faults.add(f"{path}.{upper}", f"must not be below {lower}", "TG305")
+    return {}
+
+
 def _pattern(values: Values, path: str, faults: FaultList) -> Fields:
     """A pattern with a file is a history."""
     file = values.get("file") or ""
@@ -176,6 +186,7 @@ def _scaling(values: Values, path: str, faults: FaultList) -> Fields:
 _CHECKS: Mapping[type, Callable[[Values, str, FaultList], Fields]] = {
     Target: _target,
     ModelIntent: _model,
+    AxisIntent: _axis,
     PipelineIntent: _goal,
     Pattern: _pattern,
     Business: _business,

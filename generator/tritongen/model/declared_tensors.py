@@ -5,7 +5,7 @@ what they are, or the trial finds out; what nobody says is an error, since no co
 written without it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tritongen.model.backends.fil import OUTPUT as TREE_OUTPUT
@@ -48,11 +48,28 @@ def with_declared(facts: ModelFacts, intent: ModelIntent) -> ModelFacts:
     inputs, faults = _merged(facts, "input", facts.inputs, intent.inputs)
     outputs, more = _merged(facts, "output", facts.outputs, intent.outputs)
     merged = replace(facts, inputs=inputs, outputs=outputs)
-    findings = [*facts.findings, *faults, *more]
+    findings = [*facts.findings, *faults, *more, *_unknown_axes(merged, intent)]
     if facts.format in OPEN_FORMATS and facts.servable:
         waits = facts.format in _FOUND_BY_TRIAL and bool(inputs)
         findings += _open_findings(merged, Severity.INFO if waits else Severity.ERROR)
     return replace(merged, findings=tuple(findings))
+
+
+def _unknown_axes(facts: ModelFacts, intent: ModelIntent) -> Iterator[Finding]:
+    """Axes of `tritongen.yaml` that are none of the model's dynamic ones."""
+    dims = {
+        f"{spec.name}[{axis}]": dim
+        for spec in facts.inputs
+        for axis, dim in enumerate(spec.shape or ())
+        if is_dynamic(dim)
+    }
+    known = {*dims, *(str(dim) for dim in dims.values() if dim)}
+    if any(spec.shape is None for spec in facts.inputs):
+        return  # the trial finds the axes
+    for name in sorted(set(intent.axes) - known):
+        has = ", ".join(sorted(known)) or "none"
+        message = f"axes.{name}: the model has no such dynamic axis; it has {has}"
+        yield facts.finding("TG135", message, field=f"axes.{name}")
 
 
 def with_observed(facts: ModelFacts, trial: Trial | None) -> ModelFacts:

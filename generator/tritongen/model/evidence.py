@@ -82,6 +82,59 @@ class BatchProof:
     bound: int = 0
 
 
+class AxisVerdict(StrEnum):
+    """What the trial says of a dynamic axis that is not the batch's."""
+
+    FREE = "free"
+    BOUNDED = "bounded"
+    MULTIPLE = "multiple"
+    EQUAL = "equal"
+    FIXED = "fixed"
+    UNTESTED = "untested"
+
+
+@dataclass(frozen=True, slots=True)
+class AxisProof:
+    """Which sizes a dynamic axis of an input takes.
+
+    Attributes:
+        input: its name.
+        axis: position, the batch axis counted.
+        symbol: the file's name of the size, empty for none.
+        verdict: free, bounded, a multiple, equal to another axis, fixed, or untested.
+        bound: the greatest size, the factor, the other axis, or the only size.
+        tried: sizes that were run, accepted or not, in their order.
+        reason: what the verdict rests on.
+        narrow: whether clients may rightly expect more: by the file, or by tritongen.yaml.
+    """
+
+    input: str = ""
+    axis: int = 0
+    symbol: str = ""
+    verdict: AxisVerdict = AxisVerdict.UNTESTED
+    bound: int | str | None = None
+    tried: tuple[int, ...] = ()
+    reason: str = ""
+    narrow: bool = False
+
+    @property
+    def label(self) -> str:
+        """What tritongen.yaml calls it: the symbol, else input and position."""
+        return self.symbol or f"{self.input}[{self.axis}]"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the model was seen to refuse every other size."""
+        return self.narrow and self.verdict is AxisVerdict.FIXED
+
+    @property
+    def sentence(self) -> str:
+        """The verdict for people."""
+        named = f" ({self.symbol})" if self.symbol else ""
+        because = f": {self.reason}" if self.reason else ""
+        return f"axis {self.axis}{named} is {self.verdict.value}{because}"
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Median time of one execution.
@@ -128,6 +181,7 @@ class Trial:
             may; None when it cannot be told.
         declared: what tritongen.yaml said of its inputs and outputs (see `trial_declarations`);
             None in an older lock, which does not say.
+        axes: dynamic axes of the inputs, the proven batch axis excepted; none in an older lock.
     """
 
     runtime: str
@@ -150,6 +204,16 @@ class Trial:
     cpu: str = ""
     decoupled: bool | None = None
     declared: tuple[str, ...] | None = None
+    axes: tuple[AxisProof, ...] = ()
+
+    @property
+    def fixed_sizes(self) -> Mapping[tuple[str, int], int]:
+        """The only size of each axis that takes no other, by input and position."""
+        return {
+            (item.input, item.axis): item.bound
+            for item in self.axes
+            if item.verdict is AxisVerdict.FIXED and isinstance(item.bound, int)
+        }
 
     @property
     def on_samples(self) -> bool:

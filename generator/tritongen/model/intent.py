@@ -31,6 +31,8 @@ _LATENCY = Key(
     text=_DURATION,
 )
 NO_BATCH = "batch: false"
+# A trial compares so many rows with rows alone; more where clients send more.
+MANY_ROWS = 16
 
 
 class Metric(StrEnum):
@@ -110,6 +112,24 @@ class DeclaredTensor:
         "values to generate in the trial and in probes",
         text=TextForm("a generator such as int[0,30522), float[-1,1] or choice(a,b)"),
     ).default("")
+
+
+@dataclass(frozen=True, slots=True)
+class AxisIntent:
+    """Sizes that clients send on a dynamic axis; 0 where nothing is said."""
+
+    minimum: int = Key("the smallest", "min", minimum=1).default(0)
+    typical: int = Key("the usual one: what is tried, measured and warmed up", minimum=1).default(0)
+    maximum: int = Key("the greatest", "max", minimum=1).default(0)
+
+    def among(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        """What to feed first: the usual size, else those of some that may come, else a bound."""
+        if self.typical:
+            return (self.typical,)
+        most = self.maximum or max(sizes)
+        return tuple(n for n in sizes if self.minimum <= n <= most) or (
+            self.maximum or self.minimum,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +285,11 @@ class ModelIntent:
     outputs: Mapping[str, DeclaredTensor] = Key(
         "what the model file does not say of its outputs"
     ).mapping()
+    axes: Mapping[str, AxisIntent] = Key(
+        "sizes that clients send on dynamic axes, by the axis's symbol in the model file, or as "
+        '`"INPUT[1]"`, the batch axis counted',
+        names=TextForm("the symbol of an axis, or INPUT[1]"),
+    ).mapping()
     overlay: Mapping[str, object] = Key(
         "any field of Triton's ModelConfig, merged last; null removes a generated field; the "
         "plan follows a max_batch_size, 0 serves without batching"
@@ -293,6 +318,8 @@ class ModelIntent:
 def trial_declarations(intent: ModelIntent) -> tuple[str, ...]:
     """What of an intent decides what a trial feeds and tests, as ``path: value``, sorted."""
     found = [NO_BATCH] if intent.batch is False else []
+    if intent.request_batch > MANY_ROWS:
+        found.append(f"request_batch: {intent.request_batch}")
     for role, tensors in (("inputs", intent.inputs), ("outputs", intent.outputs)):
         for name, item in tensors.items():
             path = f"{role}.{name}"
@@ -303,6 +330,10 @@ def trial_declarations(intent: ModelIntent) -> tuple[str, ...]:
                 "values": item.values or None,
             }
             found += [f"{path}.{key}: {value}" for key, value in said.items() if value is not None]
+    found += [
+        f"axes.{name}: {item.minimum}, {item.typical}, {item.maximum}"
+        for name, item in intent.axes.items()
+    ]
     return tuple(sorted(found))
 
 

@@ -73,8 +73,21 @@ class ModelInput:
         )
 
     def shapes_in(self) -> tuple[tuple[TensorSpec, Shape | None], ...]:
-        """Inputs with the shape that the backend will check against."""
-        return reported_shapes(self.facts.inputs, self.trial.reported_inputs if self.trial else ())
+        """Inputs with the shape that the backend will check against, and at sizes that they take.
+
+        A fixed size in the configuration is one that the server itself refuses another for.
+        """
+        if self.trial is None:
+            return reported_shapes(self.facts.inputs, ())
+        fixed = self.trial.fixed_sizes
+        return tuple(
+            (
+                spec,
+                shape
+                and tuple(fixed.get((spec.name, axis), dim) for axis, dim in enumerate(shape)),
+            )
+            for spec, shape in reported_shapes(self.facts.inputs, self.trial.reported_inputs)
+        )
 
     def shapes_out(self) -> tuple[tuple[TensorSpec, Shape | None], ...]:
         """Outputs with the shape that the backend will check against."""

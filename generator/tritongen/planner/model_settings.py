@@ -1,9 +1,10 @@
 """Inputs and outputs, backend parameters, warm-up, versions and cache of one model."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tritongen.model.backends import ThreadRule, ThreadScope
-from tritongen.model.evidence import Trial
+from tritongen.model.evidence import AxisProof, Trial
 from tritongen.model.releases import at_least
 from tritongen.model.serving_plan import (
     DynamicBatching,
@@ -205,11 +206,22 @@ def plan_tensors(
     model: ModelInput, batching: bool
 ) -> tuple[tuple[PlannedTensor, ...], tuple[PlannedTensor, ...]]:
     """Inputs and outputs; `batching` tells whether Triton adds the batch axis itself."""
+    axes = model.trial.axes if model.trial is not None else ()
     inputs = tuple(
-        _tensor(spec, shape, batching, model.backend.optional_inputs and spec.optional)
+        _with_axes(
+            _tensor(spec, shape, batching, model.backend.optional_inputs and spec.optional), axes
+        )
         for spec, shape in model.shapes_in()
     )
     return inputs, tuple(_tensor(spec, shape, batching) for spec, shape in model.shapes_out())
+
+
+def _with_axes(tensor: PlannedTensor, axes: Sequence[AxisProof]) -> PlannedTensor:
+    """The tensor whose reason says which sizes its axes were seen to take."""
+    said = [item.sentence for item in axes if item.input == tensor.name and item.reason]
+    sentence = "; ".join((tensor.reason.sentence, *said))
+    source = Source.TRIAL if said else tensor.reason.source
+    return replace(tensor, reason=replace(tensor.reason, source=source, sentence=sentence))
 
 
 def _tensor(

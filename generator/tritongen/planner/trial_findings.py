@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from tritongen.model.evidence import BatchVerdict, Trial
+from tritongen.model.evidence import AxisProof, AxisVerdict, BatchVerdict, Trial
 from tritongen.model.facts import NAMED_LATER
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind
@@ -27,6 +27,21 @@ def trial_findings(model: str, trial: Trial) -> Iterator[Finding]:
         yield finding("TG209", Severity.WARNING, message, model=model)
     if trial.proof.verdict is BatchVerdict.COUPLED:
         yield finding("TG206", Severity.WARNING, trial.proof.reason, model=model)
+    for axis in {item.label: item for item in reversed(trial.axes) if item.narrow}.values():
+        yield _narrow(model, axis)
+
+
+def _narrow(model: str, axis: AxisProof) -> Finding:
+    """An axis that takes less than the file or tritongen.yaml says, once for all its inputs."""
+    fix = ""
+    if axis.verdict is AxisVerdict.FIXED:
+        name = axis.symbol or f'"{axis.label}"'
+        fix = (
+            "Export the model with that axis dynamic, or say that clients send no other size: "
+            f"models.{model}.axes: {{ {name}: {{ min: {axis.bound}, max: {axis.bound} }} }}"
+        )
+    message = f"input {axis.input!r}: {axis.sentence}"
+    return finding("TG200", Severity.WARNING, message, model=model, field=axis.input, fix=fix)
 
 
 def callee_findings(

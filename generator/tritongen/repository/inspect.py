@@ -8,7 +8,7 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError
 from tritongen.formats import CandidateVersion, ModelCandidate, inspect_folder, inspect_model
 from tritongen.model.declared_tensors import with_observed
-from tritongen.model.evidence import BatchVerdict, Evidence, Trial, with_refusal
+from tritongen.model.evidence import AxisProof, BatchVerdict, Evidence, Trial, with_refusal
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.lock import Lock, LockedModel
@@ -45,8 +45,9 @@ class InspectedModel:
         batch_reason: on what that rests.
         findings: on the file and from the trial.
         fixes: fixes of `tritongen optimize` for them, each once.
-        wanted: False where tritongen.yaml leaves it out.
         trial: that all of it rests on, None where it was not run.
+        target_runtime: version of the target's ONNX Runtime.
+        wanted: False where tritongen.yaml leaves it out.
     """
 
     facts: ModelFacts
@@ -55,15 +56,35 @@ class InspectedModel:
     findings: tuple[Finding, ...]
     fixes: tuple[ApplicableFix, ...] = ()
     trial: Trial | None = None
+    target_runtime: str = ""
     wanted: bool = True
+
+    @property
+    def axes(self) -> tuple[AxisProof, ...]:
+        """Every dynamic axis of the inputs but the batch's; untested without a trial."""
+        known = {(item.input, item.axis): item for item in self.trial.axes} if self.trial else {}
+        coupled = self.trial is not None and self.trial.proof.verdict is BatchVerdict.COUPLED
+        return tuple(
+            known.get((spec.name, axis)) or AxisProof(spec.name, axis, str(dim or ""))
+            for spec in self.facts.inputs
+            for axis, dim in enumerate(spec.shape or ())
+            if is_dynamic(dim) and not (axis == 0 and (self.batchable or coupled))
+        )
 
     @property
     def evidence(self) -> dict[str, object] | None:
         """What the trial was run on, for JSON."""
         if self.trial is None:
             return None
-        samples = "declared" if self.trial.on_samples else "made-up"
-        return {"samples": samples, "rows_tried": self.trial.proof.rows}
+        runtime, _, version = self.trial.runtime.rpartition(" ")
+        return {
+            "runtime": runtime,
+            "runtime_version": version,
+            "target_runtime_version": self.target_runtime,
+            "device": "cpu",
+            "samples": "declared" if self.trial.on_samples else "made-up",
+            "rows_tried": self.trial.proof.rows,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +161,9 @@ def inspected(
     if seen is not None:
         told = with_observed(told, seen)
         findings = (*told.findings, *trial_findings(facts.name, seen))
-    return InspectedModel(told, *_batch_axis(told, seen), findings, _fixes(facts, findings), trial)
+    target = release.onnxruntime if facts.format is ModelFormat.ONNX else ""
+    axis, fixes = _batch_axis(told, seen), _fixes(facts, findings)
+    return InspectedModel(told, *axis, findings, fixes, trial, target)
 
 
 def _fixes(facts: ModelFacts, findings: tuple[Finding, ...]) -> tuple[ApplicableFix, ...]:

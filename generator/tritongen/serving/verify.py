@@ -10,11 +10,11 @@ from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
-from tritongen.model.evidence import Trial
+from tritongen.model.evidence import AxisProof, AxisVerdict, Trial
 from tritongen.model.facts import ModelFacts, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.releases import find
-from tritongen.model.samples import InputRecipe, observed_recipes
+from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
 from tritongen.model.tensors import DType
 from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import read_lock
@@ -172,10 +172,14 @@ class _Comparison:
         metadata = self.http.model_metadata(name)
         ranks = {item.name: len(item.shape) for item in metadata.inputs}
         served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
-        recipes = _recipes(facts, metadata.inputs, self.trials.get(name))
+        trial = self.trials.get(name)
+        recipes = _recipes(facts, metadata.inputs, trial)
         states = bool(config.get("sequence_batching"))
         sent, compared = self.given.requests(metadata, config, recipes, self.seed)
-        compared = COMPARED if states else compared
+        axes = trial.axes if trial is not None and not states else ()
+        longer = _at_other_sizes(config, recipes, axes)
+        sent += [Sample("", make_inputs(one, self.seed), {}) for one in longer.values()]
+        compared = COMPARED if states else ", ".join((compared, *longer))
         pairs: list[Pair] = []
         for number, main in _served_versions(metadata.versions, model).items():
             run = partial(served.run, version=number)
@@ -234,6 +238,28 @@ class _Comparison:
             raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
         config = config_document(self.http, facts.name)
         return self.local.session(facts, model.mains[max(model.mains)], config)
+
+
+def _at_other_sizes(
+    config: Mapping[str, Any], recipes: Sequence[InputRecipe], axes: Sequence[AxisProof]
+) -> dict[str, list[InputRecipe]]:
+    """One more request for each free axis, at another size that the trial ran, by what it is."""
+    batches = int(config.get("max_batch_size", 0)) > 0
+    dims = {item["name"]: item["dims"] for item in config.get("input", ())}
+    found = {}
+    for label in dict.fromkeys(item.label for item in axes if item.verdict is AxisVerdict.FREE):
+        places = [item for item in axes if item.label == label]
+        size = places[0].tried[1]
+        summed = any(label in item.symbol and label != item.symbol for item in axes)
+        if summed or any(int(dims[at.input][at.axis - batches]) != -1 for at in places):
+            continue
+        longer = list(recipes)
+        for at in places:
+            longer = [
+                item.with_size(at.axis, size) if item.name == at.input else item for item in longer
+            ]
+        found[f"{label} of {size}"] = longer
+    return found
 
 
 def _pairs(

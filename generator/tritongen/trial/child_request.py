@@ -1,15 +1,17 @@
 """What the parent asks of the child, and what that may take."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tritongen.model.facts import ModelFacts, ModelFormat, Precision
+from tritongen.model.intent import MANY_ROWS, AxisIntent
 from tritongen.model.tensors import DType, Shape
 from tritongen.trial.runtime import DeclaredInterface
 
 # Rows of one execution that are measured. Chosen: beyond 16, what an item costs hardly changes on a
 # CPU, and executions get long.
-MEASURED_BATCHES = (1, 2, 4, 8, 16)
+MEASURED_BATCHES = (1, 2, 4, 8, MANY_ROWS)
 _GIB = 2**30
 
 
@@ -74,6 +76,7 @@ class TrialRequest:
         seed: of the generated inputs.
         limits: of time and memory.
         most_rows: of one execution; as many are compared with rows alone.
+        axes: what the user says of dynamic axes, by label.
         guesses: inputs to feed instead when those do not run, for formats that do not describe
             them.
         open_shapes: whether axes are to be tried with other sizes, to find those that vary.
@@ -93,6 +96,7 @@ class TrialRequest:
     seed: int
     limits: Limits
     most_rows: int = MEASURED_BATCHES[-1]
+    axes: Mapping[str, AxisIntent] = field(default_factory=dict)
     guesses: tuple[tuple[Feed, ...], ...] = ()
     open_shapes: bool = False
     interface: DeclaredInterface = field(default_factory=DeclaredInterface)

@@ -12,6 +12,7 @@ from tritongen.model.evidence import NOT_LOADED, BatchProof, BatchVerdict, Cost,
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_shape
 from tritongen.system import process_usage
+from tritongen.trial.axis_runs import AxisProver
 from tritongen.trial.batch_proof import ROWS, Prover, obstacle
 from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Feed, TrialRequest
@@ -28,6 +29,10 @@ _PROOF_SHARE = 0.2
 # The first seed of the proof runs 9 rows; a safe part of the time that is left must hold them.
 _PROOF_ROWS = 9
 _REPEATS = 2
+# Axes may take a second, or such a part of what the rest of the trial took; chosen, so that a trial
+# takes at most half as long again.
+_AXES_S, _AXES_SHARE = 1.0, 0.4
+_AXES_END_SHARE = 0.95
 
 
 def perform(
@@ -45,14 +50,15 @@ def perform(
         report.stage("loading the model")
         model = runtime.load(Path(request.path), threads=1)
         load_s = time.monotonic() - begun
-        report.known(reported_inputs=tuple(model.inputs), reported_outputs=tuple(model.outputs))
+        reported = tuple(model.inputs)
+        report.known(reported_inputs=reported, reported_outputs=tuple(model.outputs))
         report.stage("running 1 row")
         search_end = begun + request.limits.timeout_s * _SEARCH_SHARE
         request, fed = _find(request, model, search_end, samples)
         if request.open_shapes:
             report.stage("running other sizes")
-            inputs, outputs = find_axes(model, fed, request.seed)
-            report.known(reported_inputs=inputs, reported_outputs=outputs)
+            reported, outputs = find_axes(model, fed, request.seed)
+            report.known(reported_inputs=reported, reported_outputs=outputs)
             report.stage("running 1 row")
     except RuntimeRefusal as refusal:
         report.known(ok=False, code=_code(refusal), error=refusal.message)
@@ -70,6 +76,11 @@ def perform(
     if budget > 0:
         watch = Stopwatch(runtime, model, run.fed.recipes, request, batched, load_s)
         _measure(watch, budget, idle, report)
+    rows = proof.verdict in {BatchVerdict.PROVEN, BatchVerdict.COUPLED}
+    now, end = time.monotonic(), begun + request.limits.timeout_s * _AXES_END_SHARE
+    deadline = min(end, now + max(_AXES_S, _AXES_SHARE * (now - begun)))
+    # Last: a size that ends the process takes nothing with it.
+    AxisProver(model, request, run.fed, reported, rows, deadline, report).prove()
 
 
 def _code(refusal: RuntimeRefusal) -> str:
@@ -90,7 +101,7 @@ def _find(
     real = real_rows(samples)
     for feeds in (request.inputs, *request.guesses):
         try:
-            fed = find_inputs(model, feeds, request.seed, deadline, real)
+            fed = find_inputs(model, feeds, request.seed, deadline, real, request.axes)
             run_samples(model, samples, fed.recipes, request.seed, deadline)
             return replace(request, inputs=feeds), fed
         except RuntimeRefusal as refusal:

@@ -8,7 +8,9 @@ follow, the likelier first, until the runtime accepts one.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 
+from tritongen.model.intent import AxisIntent
 from tritongen.model.tensors import Dim, DType, is_dynamic
 from tritongen.trial.child_request import Feed
 
@@ -34,23 +36,28 @@ _IMAGE_CHANNELS = {1, 3, 4}
 _UNKNOWN_RANK: tuple[Dim, ...] = (None,)
 # With more open axes than this, mixtures are too many to hope for.
 _MAX_MIXED_AXES = 24
+_NOTHING: Mapping[str, AxisIntent] = MappingProxyType({})
 _SYMBOL = re.compile(r"[A-Za-z_][\w.:/-]*")
 
 
-def propose_sizes(feeds: Sequence[Feed], *, one_row: bool = True) -> Iterator[Sizes]:
+def propose_sizes(
+    feeds: Sequence[Feed], stated: Mapping[str, AxisIntent] = _NOTHING, *, one_row: bool = True
+) -> Iterator[Sizes]:
     """Full shapes for every input, without end of patience: the caller stops.
 
     Args:
         feeds: the inputs, with the user's own sizes where given.
+        stated: what the user says of axes, by label.
         one_row: whether an open axis 0 gets one row. Without it, axis 0 is an axis like others.
     """
     known = _known_sizes(feeds, one_row=one_row)
-    roles: dict[_Key, _Role] = {}
+    roles: dict[_Key, tuple[int, ...]] = {}
     for feed in feeds:
         for axis, dim in enumerate(_shape(feed)):
             for key in _keys(feed, axis, dim):
-                if key not in known:
-                    roles.setdefault(key, _role(feed, axis))
+                if key not in known and key not in roles:
+                    said = stated.get(_label(key), AxisIntent())
+                    roles[key] = said.among(_role(feed, axis).value)
     seen = set()
     for choice in _choices(list(roles.values())):
         sizes = known | dict(zip(roles, choice, strict=True))
@@ -59,6 +66,15 @@ def propose_sizes(feeds: Sequence[Feed], *, one_row: bool = True) -> Iterator[Si
         if identity not in seen:
             seen.add(identity)
             yield proposal
+
+
+def axis_labels(feed: Feed, axis: int) -> list[str]:
+    """What decides the size of one axis: nothing where it is fixed, several for a sum."""
+    return [_label(key) for key in _keys(feed, axis, _shape(feed)[axis])]
+
+
+def _label(key: _Key) -> str:
+    return key if isinstance(key, str) else f"{key[0]}[{key[1]}]"
 
 
 def opens_with_rows(feed: Feed) -> bool:
@@ -136,19 +152,19 @@ def _size(feed: Feed, axis: int, dim: Dim, sizes: Mapping[_Key, int]) -> int:
     return sum(term if isinstance(term, int) else sizes[term] for term in terms)
 
 
-def _choices(roles: list[_Role]) -> Iterator[tuple[int, ...]]:
-    """One size a role: all firsts, then all of a kind moved together, then every mixture.
+def _choices(roles: list[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
+    """One size of each: all firsts, then all of a kind moved together, then every mixture.
 
     Mixtures come in the order of how far they are from the firsts.
     """
-    longest = max((len(role.value) for role in roles), default=1)
+    longest = max((len(role) for role in roles), default=1)
     for step in range(longest):
-        yield tuple(role.value[min(step, len(role.value) - 1)] for role in roles)
+        yield tuple(role[min(step, len(role) - 1)] for role in roles)
     if len(roles) > _MAX_MIXED_AXES:
         return
-    for distance in range(1, sum(len(role.value) - 1 for role in roles) + 1):
-        for steps in _compositions(distance, [len(role.value) - 1 for role in roles]):
-            yield tuple(role.value[step] for role, step in zip(roles, steps, strict=True))
+    for distance in range(1, sum(len(role) - 1 for role in roles) + 1):
+        for steps in _compositions(distance, [len(role) - 1 for role in roles]):
+            yield tuple(role[step] for role, step in zip(roles, steps, strict=True))
 
 
 def _compositions(total: int, bounds: Sequence[int]) -> Iterator[tuple[int, ...]]:
