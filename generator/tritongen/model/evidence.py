@@ -176,6 +176,8 @@ class Tuned:
         numbers: measured figures by name.
         cores: that it was tuned for, 0 when not known.
         arena: whether instances keep the backend's memory arena.
+        wanted: what tritongen.yaml asked for then (see `ModelIntent.wanted`); None in an older
+            lock, which does not say.
     """
 
     goal: str
@@ -187,6 +189,12 @@ class Tuned:
     numbers: Mapping[str, float] = field(default_factory=dict)
     cores: int = 0
     arena: bool = True
+    wanted: str | None = None
+
+    @property
+    def total_threads(self) -> int:
+        """Threads of all instances: with operators side by side, the calling thread is shared."""
+        return self.instances * (self.threads + self.inter_op - 1)
 
 
 @dataclass(frozen=True, slots=True)

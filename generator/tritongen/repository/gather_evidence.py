@@ -3,16 +3,17 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.formats.model_files import StatKey, hash_files
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
-from tritongen.model.facts import ModelFacts
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import NO_BATCH, trial_declarations
+from tritongen.model.releases import RELEASES, Release
 from tritongen.repository.project import Project
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
@@ -83,17 +84,34 @@ class Gathered:
         missing: models that have no trial and were not run, each with what has become of the one
             that the lock holds; empty where it holds none.
         held: those of them that were not run because they are programs.
+        renewed: models that were tried again, each with what has become of the trial before.
     """
 
     evidence: Evidence
     missing: Mapping[str, str]
     held: tuple[str, ...] = ()
+    renewed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is said of programs that were not run."""
+        """What is said of programs that were not run, and of models that were run again."""
         message = "its code was not run; this rests on what can be read"
-        return tuple(finding("TG147", Severity.WARNING, message, model=name) for name in self.held)
+        return (
+            *(finding("TG147", Severity.WARNING, message, model=name) for name in self.held),
+            *(
+                finding("TG709", Severity.INFO, f"{lost}, so it was tried again", model=name)
+                for name, lost in self.renewed.items()
+            ),
+        )
+
+    @property
+    def lost(self) -> tuple[Finding, ...]:
+        """What is said of models whose trial in the lock does not hold, and that were not run."""
+        return tuple(
+            finding("TG707", Severity.WARNING, lost, model=name)
+            for name, lost in self.missing.items()
+            if lost
+        )
 
 
 def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
@@ -113,6 +131,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     before = dict(cache)
     models: dict[str, ModelEvidence] = {}
     missing: dict[str, str] = {}
+    renewed: dict[str, str] = {}
     tried = 0
     for facts in project.models:
         if not facts.servable or project.intent.of(facts.name).skip:
@@ -121,11 +140,15 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
         evidence, lost = _still_good(evidence, earlier, declared)
+        if evidence.trial is not None and (changed := _other_target(project, facts)):
+            lost = f"{changed} has changed since it was tried"
+            evidence = replace(evidence, trial=None)
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
             evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
+            renewed |= {facts.name: lost} if lost else {}
         if evidence.trial is None:
             missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
@@ -135,7 +158,30 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         _save_cache(project.root, cache)
     programs = {facts.name for facts in project.models if facts.format.is_code}
     held = () if policy.code else tuple(name for name in missing if name in programs)
-    return Gathered(Evidence(models), missing, held)
+    return Gathered(Evidence(models), missing, held, renewed)
+
+
+def _other_target(project: Project, facts: ModelFacts) -> str:
+    """What of the target is otherwise than at the last build, when every trial held for it."""
+    before = project.lock.target if project.lock is not None else None
+    if before is None:
+        return ""
+    now, changed = project.intent.target, []
+    if before.triton != now.triton:
+        old = next((one for one in RELEASES if one.tag == before.triton), None)
+        if old is None or _runtime(old, facts) != _runtime(project.release, facts):
+            changed.append("target.triton")
+    if before.gpus != now.gpus and 0 in {before.gpus, now.gpus}:
+        changed.append("target.gpus")
+    if before.cores != project.target().cores.value:
+        changed.append("target.cpus")
+    return " and ".join(changed)
+
+
+def _runtime(release: Release, facts: ModelFacts) -> str:
+    """The version of what runs a format in a release; the release's own where no table has it."""
+    known = {ModelFormat.ONNX: release.onnxruntime, ModelFormat.OPENVINO: release.openvino}
+    return known.get(facts.format, release.tag)
 
 
 def _tried(

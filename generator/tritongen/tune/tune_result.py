@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from tritongen.model.business import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
+from tritongen.model.intent import ModelIntent
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.search.co_location import CoLocationForecast
@@ -35,6 +36,7 @@ class TunedModel:
     Attributes:
         name: of the model.
         objective: its goal.
+        intent: what tritongen.yaml wants of it.
         cores: that it was tuned on.
         choice: the best, with the search's own view of it.
         best: as measured, with its 99th percentile; None when it was not.
@@ -58,6 +60,7 @@ class TunedModel:
 
     name: str
     objective: Objective
+    intent: ModelIntent
     cores: int
     choice: TuningChoice
     best: Measurement | None
@@ -86,7 +89,8 @@ class TunedModel:
     @property
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
-        return self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+        chosen = self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+        return replace(chosen, wanted=self.intent.wanted(self.protocol))
 
     @property
     def goal_text(self) -> str:
@@ -208,6 +212,7 @@ def result_of(
     result = TunedModel(
         name=subject.name,
         objective=subject.objective,
+        intent=subject.wanted,
         cores=subject.cores,
         choice=choice,
         best=tuner.measurement(choice, p99),

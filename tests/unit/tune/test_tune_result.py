@@ -15,7 +15,7 @@ from tritongen.model.business import ClientProtocol
 from tritongen.model.codec import decode, encode
 from tritongen.model.evidence import ModelEvidence, Served, ServedRate
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.intent import Intent
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.planner.context import show_figure, show_number, tuned_reason
 from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.search.objective import TuneSettings, parse_goal
@@ -41,6 +41,7 @@ def run_of(goal, history=None, ended=""):
     subject = Subject(
         ModelFacts("m", "m/model.onnx", ModelFormat.ONNX),
         Intent(),
+        ModelIntent(),
         ModelEvidence(()),
         2,
         objective,
