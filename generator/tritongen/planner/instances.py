@@ -127,7 +127,7 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
 
 def _gpu(model: ModelInput) -> Split:
     count = _fixed(model.intent.instances) or Planned(
-        1, Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more")
+        1, Reason(Source.RULE, "one instance a GPU; a CPU's times do not say whether more pay")
     )
     threads = decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it")
     plural = "GPU" if model.gpus == 1 else "GPUs"
