@@ -2,6 +2,8 @@
 
 import json
 import logging
+import math
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +29,9 @@ _log = logging.getLogger(__name__)
 CACHED_SIZE = 8 * 2**20
 # A trial that ran out of time or memory: it may go otherwise with other limits, or tomorrow.
 _CUT_OFF = frozenset({"TG202", "TG203"})
+# Chosen: a time beside the others of its trial, and memory, vary by so much from trial to trial; a
+# machine as a whole by more.
+_NOISE, _LEVEL_NOISE = 0.12, 0.25
 
 Progress = Callable[[str], None]
 
@@ -139,6 +144,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         declared = trial_declarations(project.intent.of(facts.name))
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
+        known_trial = evidence.trial
         evidence, lost = _still_good(evidence, earlier, declared)
         if evidence.trial is not None and (changed := _other_target(project, facts)):
             lost = f"{changed} has changed since it was tried"
@@ -147,7 +153,8 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
-            evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
+            tried_now = _tried(project, facts, policy.options, declared)
+            evidence = replace(evidence, trial=steadied(tried_now, known_trial))
             renewed |= {facts.name: lost} if lost else {}
         if evidence.trial is None:
             missing[facts.name] = lost
@@ -190,6 +197,34 @@ def _tried(
     trial = run_trial(facts, project.root, project.intent.of(facts.name), options)
     # Times of one processor are not those of another: a plan must know whose they are.
     return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=declared)
+
+
+def steadied(trial: Trial, before: Trial | None) -> Trial:
+    """What is known of a model where a new trial differs from it by no more than noise.
+
+    A plan that follows from times near a threshold would otherwise be another with each trial.
+
+    Args:
+        trial: of now.
+        before: of the same bytes, as the lock has it; None without one.
+    """
+    if before is None or replace(trial, costs=(), peak_bytes=0) != replace(
+        before, costs=(), peak_bytes=0
+    ):
+        return trial
+    new = {(cost.batch, cost.threads, cost.inter_op): cost for cost in trial.costs}
+    old = {(cost.batch, cost.threads, cost.inter_op): cost for cost in before.costs}
+    pairs = [(old[key], cost) for key, cost in new.items() if key in old]
+    ratios = [math.log(max(b.ms, 1e-9) / max(a.ms, 1e-9)) for a, b in pairs]
+    level = statistics.median(ratios) if ratios else 0.0
+    memory = abs(trial.peak_bytes - before.peak_bytes) > _NOISE * before.peak_bytes
+    clear = any(
+        abs(ratio - level) > max(_NOISE, a.spread, b.spread)
+        for ratio, (a, b) in zip(ratios, pairs, strict=True)
+    )
+    if clear or memory or abs(level) > _LEVEL_NOISE:
+        return trial
+    return replace(before, costs=(*before.costs, *(new[key] for key in new if key not in old)))
 
 
 def _still_good(
