@@ -230,6 +230,7 @@ TUNED = _object(
     reason=NAME,
     notes=_list(NAME),
     variants=_list(OFFER),
+    kept=BOOL,
     recorded=BOOL,
     diff=_list(TEXT),
     wall_s=NUMBER,

@@ -56,6 +56,7 @@ class TunedModel:
         recorded: whether the lock holds it now.
         offers: accepted variants beside what is served.
         protocol: what requests travelled by.
+        kept: whether what the repository holds stays, since nothing is better.
     """
 
     name: str
@@ -80,6 +81,7 @@ class TunedModel:
     recorded: bool = False
     offers: tuple[VariantComparison, ...] = ()
     protocol: ClientProtocol = ClientProtocol.HTTP
+    kept: bool = False
 
     @property
     def met(self) -> bool:
@@ -276,6 +278,10 @@ def _sentence(result: TunedModel) -> str:
         "stopped": f"stopped early; {best} was the best so far",
     }
     sentence = sentences[result.verdict]
+    if choice.raced is not None:
+        end = {"interrupted": "interrupted; ", "stopped": "stopped early; "}.get(result.verdict, "")
+        why = "but is not surely better for the clients than"
+        sentence = f"{end}{choice.raced.key} won the race, {why} {best}, which stays"
     if not choice.feasible and result.verdict != RaceVerdict.INFEASIBLE:
         sentence += ", and misses the goal"
     return sentence

@@ -41,6 +41,7 @@ class Subject:
         objective: its goal.
         space: what may be chosen.
         incumbent: today's configuration.
+        built: what `build` writes from the trial alone.
         baseline: the auto-completed configuration.
         prior: service times of the trial, None without.
         variant: that stands in for the model, empty for what is served.
@@ -54,6 +55,7 @@ class Subject:
     objective: Objective
     space: SearchSpace
     incumbent: Candidate
+    built: Candidate
     baseline: Candidate
     prior: ServiceTimes | None
     variant: str = ""
@@ -90,9 +92,12 @@ def make_subject(
     untuned = replace(evidence, tuned=None)
     holds = still_tuned(model, cores)[0].tuned
     known = replace(holds, wanted=None, cores=0) if holds is not None else None
-    plan = _plan(model.facts, intent, replace(evidence, tuned=known), cores).models[0]
-    today = candidate_of(plan, model.backend)
-    legal = today.total_threads <= cores
+
+    def planned(seen: ModelEvidence) -> Candidate:
+        plan = _plan(model.facts, intent, seen, cores).models[0]
+        today = candidate_of(plan, model.backend)
+        return today if today.total_threads <= cores else space.one_thread_each
+
     return Subject(
         model.facts,
         intent,
@@ -101,7 +106,8 @@ def make_subject(
         cores,
         parse_goal(options.goal) if options.goal else goal_of_intent(model.intent),
         space,
-        today if legal else space.one_thread_each,
+        planned(replace(evidence, tuned=known)),
+        planned(untuned),
         _baseline(model, intent, untuned, cores),
         _prior(evidence, cores),
     )

@@ -47,6 +47,7 @@ def run_of(goal, history=None, ended=""):
         objective,
         space,
         Candidate(1, 1),
+        Candidate(1, 1),
         BASELINE,
         None,
     )
