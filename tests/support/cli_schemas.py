@@ -232,6 +232,7 @@ TUNED = _object(
     variants=_list(OFFER),
     kept=BOOL,
     recorded=BOOL,
+    measured_on=TEXT,
     diff=_list(TEXT),
     wall_s=NUMBER,
 )

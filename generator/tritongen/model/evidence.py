@@ -178,6 +178,7 @@ class Tuned:
         arena: whether instances keep the backend's memory arena.
         wanted: what tritongen.yaml asked for then (see `ModelIntent.wanted`); None in an older
             lock, which does not say.
+        measured_on: whose backend the figures are of where it is not NVIDIA's, else empty.
     """
 
     goal: str
@@ -190,6 +191,7 @@ class Tuned:
     cores: int = 0
     arena: bool = True
     wanted: str | None = None
+    measured_on: str = ""
 
     @property
     def total_threads(self) -> int:

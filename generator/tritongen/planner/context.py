@@ -115,6 +115,7 @@ def tuned_reason(tuned: Tuned) -> Reason:
     where = f" on {tuned.cores} {'core' if tuned.cores == 1 else 'cores'}" if tuned.cores else ""
     figures = ", ".join(_figures(tuned.numbers))
     sentence = f"tuned for {tuned.goal}{where}" + (f": {figures}" if figures else "")
+    sentence += f"; measured on {tuned.measured_on}" if tuned.measured_on else ""
     return Reason(Source.MEASURED, sentence, tuple(tuned.numbers.items()))
 
 

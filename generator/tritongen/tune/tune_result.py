@@ -57,6 +57,7 @@ class TunedModel:
         offers: accepted variants beside what is served.
         protocol: what requests travelled by.
         kept: whether what the repository holds stays, since nothing is better.
+        measured_on: whose backend figures are of where it is not NVIDIA's, else empty.
     """
 
     name: str
@@ -82,6 +83,7 @@ class TunedModel:
     offers: tuple[VariantComparison, ...] = ()
     protocol: ClientProtocol = ClientProtocol.HTTP
     kept: bool = False
+    measured_on: str = ""
 
     @property
     def met(self) -> bool:
@@ -92,7 +94,8 @@ class TunedModel:
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
         chosen = self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
-        return replace(chosen, wanted=self.intent.wanted(self.protocol))
+        wanted = self.intent.wanted(self.protocol)
+        return replace(chosen, wanted=wanted, measured_on=self.measured_on)
 
     @property
     def goal_text(self) -> str:

@@ -17,9 +17,8 @@ from tritongen.probe.level import signal_of
 from tritongen.queueing import OpenLoop
 from tritongen.repository.lock_file import CONFIG_FILE
 from tritongen.repository.project import Project
-from tritongen.serving.embedded.layout import OWN_BACKENDS
 from tritongen.system.files import FileLock
-from tritongen.triton.server import RuntimeName
+from tritongen.triton.server import RuntimeName, own_implementation
 from tritongen.triton.server_state import StateStore
 from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.measure import TaskRunner
@@ -147,12 +146,9 @@ class TuningRun:
     def notes(self) -> tuple[str, ...]:
         """What was measured on, and what the measurements suffered from."""
         notes = []
-        own = sorted({one.space.backend.name for one in self._subjects} & OWN_BACKENDS)
-        if own and self.server.runtime is RuntimeName.EMBEDDED:
-            notes.append(
-                f"measured with this project's own backend for {', '.join(own)}, in Python, which "
-                "the embedded Triton has in place of NVIDIA's in C++: times there are others"
-            )
+        names = [subject.space.backend.name for subject in self._subjects]
+        if measured_on := own_implementation(self.server.runtime, names):
+            notes.append(f"measured on {measured_on}: times there are others")
         cores = self.server.cores
         if cores.shared and self.server.starts:
             listed = ", ".join(map(str, cores.server))
@@ -227,7 +223,8 @@ class TuningRun:
         result = result_of(subject, tuner, self._ended, (self._cause,) if self._cause else ())
         rivals = self._rivals(subject)
         kept = rivals is not None and rivals.held and result.choice.candidate == rivals.there
-        return replace(result, protocol=self.protocol, kept=kept)
+        measured_on = own_implementation(self.server.runtime, [subject.space.backend.name])
+        return replace(result, protocol=self.protocol, kept=kept, measured_on=measured_on)
 
     def _rivals(self, subject: Subject) -> Rivals | None:
         """What the winner is held against; variants are only offered."""
