@@ -254,7 +254,9 @@ TUNED = _object(
     reason=NAME,
     notes=_list(NAME),
     variants=_list(OFFER),
+    kept=BOOL,
     recorded=BOOL,
+    measured_on=TEXT,
     diff=_list(TEXT),
     wall_s=NUMBER,
 )

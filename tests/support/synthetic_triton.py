@@ -222,7 +222,7 @@ class SyntheticTriton:
 
 def run_tuning(tuner: Tuner, triton: SyntheticTriton) -> History:
     """Measures what the tuner asks for until it is done."""
-    while (step := tuner.next()) is not None:
+    while (step := tuner.next() or tuner.pairs()) is not None:
         for task in step.tasks:
             tuner.take(triton.measure(task))
     return tuner.history

@@ -22,6 +22,13 @@ def test_status_and_verify_from_another_shell(served: Project) -> None:
     assert all(item["ok"] for item in elsewhere["models"])
 
 
+def test_figures_of_the_embedded_server_say_whose_backend_they_are_of(served: Project) -> None:
+    quick = ("--duration", "0.5", "-m", "dense")
+    whose = served.json("probe", *quick)["environment"]["measured_on"]
+    assert whose == "this project's own Python backend for onnxruntime, not NVIDIA's C++ one"
+    assert f"measured on {whose}" in served.run("probe", *quick).out
+
+
 def test_a_second_up_names_the_first(served: Project) -> None:
     problem = served.error("up", *FREE_PORTS, expect=3)
     assert problem["code"] == "TG808"

@@ -106,7 +106,7 @@ class TestResult:
         _, document = tuned
         assert document["met"]
         assert document["runtime"] == "embedded"
-        assert any("own backend for onnxruntime, in Python" in note for note in document["notes"])
+        assert any("own Python backend for onnxruntime" in note for note in document["notes"])
         (model,) = document["models"]
         assert model["name"] == "dense"
         best, default = model["best"], model["default"]

@@ -168,6 +168,8 @@ def _table(found: ProbeResults) -> None:
             for level in shown:
                 output.say_lines("\n".join(map(printable, details(level))))
         say()
+    if found.report is not None and (whose := found.report.environment.measured_on):
+        say(output.dim(f"measured on {whose}: times there are others"))
     for answer in answers:
         say(bold(answer_text(answer)))
     if comparisons:

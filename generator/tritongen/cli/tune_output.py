@@ -94,7 +94,7 @@ def _model_json(model: "TunedModel") -> dict[str, object]:
         "reason": model.sentence,
         "notes": model.notes,
         "variants": [_offer_json(offer) for offer in model.offers],
-        **view(model, "recorded", "diff"),
+        **view(model, "kept", "recorded", "measured_on", "diff"),
         "wall_s": round(model.wall_s, 3),
     }
 

@@ -225,6 +225,12 @@ class Clients:
 
     place: Place = Key("where clients are").default(Place.DATA_CENTRE)
     protocol: ClientProtocol = Key("what they speak").default(ClientProtocol.HTTP)
+    concurrency: int | None = Key(
+        "requests of one model that are under way at a time; `tune` compares its choice at it, "
+        "and where it is left out at 8 and at 16",
+        minimum=1,
+        maximum=65536,
+    ).default(None)
     compression: Compression = Key("of the bodies of requests and answers").default(
         Compression.NONE
     )

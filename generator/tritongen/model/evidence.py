@@ -247,6 +247,9 @@ class Tuned:
         numbers: measured figures by name.
         cores: that it was tuned for, 0 when not known.
         arena: whether instances keep the backend's memory arena.
+        wanted: what tritongen.yaml asked for then (see `ModelIntent.wanted`); None in an older
+            lock, which does not say.
+        measured_on: whose backend the figures are of where it is not NVIDIA's, else empty.
     """
 
     goal: str
@@ -258,6 +261,13 @@ class Tuned:
     numbers: Mapping[str, float] = field(default_factory=dict)
     cores: int = 0
     arena: bool = True
+    wanted: str | None = None
+    measured_on: str = ""
+
+    @property
+    def total_threads(self) -> int:
+        """Threads of all instances: with operators side by side, the calling thread is shared."""
+        return self.instances * (self.threads + self.inter_op - 1)
 
 
 @dataclass(frozen=True, slots=True)

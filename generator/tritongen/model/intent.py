@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tritongen.model.business import Business, Pattern, Payload
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.intent_key import Key, KeyGroup, TextForm, duration_ms, size_bytes
 from tritongen.model.tensors import DType
 
@@ -313,6 +314,22 @@ class ModelIntent:
     def planning_rate(self) -> float | None:
         """The rate to plan for: the peak when stated, else the mean."""
         return self.peak_rate if self.peak_rate is not None else self.rate
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether a configuration of it can fall short of something."""
+        return self.planning_rate is not None or self.latency_ms is not None
+
+    def wanted(self, protocol: ClientProtocol) -> str:
+        """What a configuration of it must do, in words; a tuned choice holds for this alone."""
+        parts = [] if self.has_goal else ["the highest throughput"]
+        if self.planning_rate is not None:
+            parts.append(f"{self.planning_rate:g} requests/s")
+        if self.latency_ms is not None:
+            parts.append(f"p{self.percentile:g} within {self.latency_ms:g} ms")
+        if self.request_batch > 1:
+            parts.append(f"{self.request_batch} rows each")
+        return f"{', '.join(parts)} over {protocol}"
 
 
 def trial_declarations(intent: ModelIntent) -> tuple[str, ...]:

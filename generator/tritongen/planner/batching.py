@@ -11,6 +11,9 @@ from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_rea
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10
+# So much of that share may be the noise of the two times, or half their spread where that is more:
+# two trials of one model were seen to say 0.88 and 0.91.
+NOISE = 0.03
 # The smallest batch whose items cost at most this much more than the cheapest is large enough.
 KNEE_STEP = 0.05
 # Rows that a client may always send in one request, whatever size serves fastest. Chosen: a request
@@ -18,6 +21,13 @@ KNEE_STEP = 0.05
 CLIENT_ROWS = 8
 # What the server itself spends on a request, at least: parsing, queueing, answering.
 OVERHEAD_MS = 0.05
+# Rows of a batch on a GPU without a stated rate, and at most at one. Chosen: GPUs gain from more
+# rows than CPUs, and every size is warmed up.
+_GPU_ROWS, _MAX_GPU_ROWS = 32, 128
+# Requests that come within this time share an execution where no latency goal is stated. Chosen.
+_GPU_WINDOW_MS = 50.0
+# Memory of the smallest GPU that is common in clouds; what holds of a container's does for it.
+_GPU_BYTES, _GPU_SHARE = 16 * 2**30, 0.8
 # Below this load batches do not form, so a delay only adds to the latency.
 BUSY = 0.7
 
@@ -42,6 +52,8 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
         return _coupled(model)
     if model.verdict is not BatchVerdict.PROVEN:
         return _on_the_users_word(model)
+    if model.on_gpu:
+        return _on_gpu(model)
     best = _best_batch(model, threads)
     return _no_gain(model) if best is None else _merging(model, best, instances, threads)
 
@@ -128,6 +140,33 @@ def _on_the_users_word(model: ModelInput) -> BatchPlan:
     return BatchPlan(size, None, off)
 
 
+def _on_gpu(model: ModelInput) -> BatchPlan:
+    """Merging on, whatever a CPU takes; the size by rate and memory alone."""
+    rate, goal = model.intent.planning_rate, model.intent.latency_ms
+    rows, why = _GPU_ROWS, "no rate is stated"
+    if rate is not None:
+        window_ms = _GPU_WINDOW_MS if goal is None else goal * GOAL_SHARE
+        coming = rate * model.intent.request_batch * window_ms / 1000
+        rows = min(_MAX_GPU_ROWS, 2 ** math.ceil(math.log2(max(coming, 1.0))))
+        why = f"{coming:.3g} rows come within {window_ms:g} ms"
+    tried = max((cost.batch for cost in model.costs), default=1)
+    weights = model.facts.weight_bytes
+    each = max(0, model.trial.peak_bytes - weights) // tried if model.trial is not None else 0
+    fitting = int(_GPU_BYTES * _GPU_SHARE - weights) // max(1, each)
+    if fitting < rows:
+        rows = 2 ** (max(1, fitting).bit_length() - 1)
+        why = f"a row took {each / 2**20:.0f} MiB in the trial, for {_GPU_BYTES >> 30} GiB of a GPU"
+    rows = _limit(model, max(rows, model.intent.request_batch, min(CLIENT_ROWS, max(1, fitting))))
+    known = f"batch axis proven; {why}; a CPU's times do not count for a GPU{_bound(model)}"
+    idle = "batches form from what waits while the GPU is busy; nothing was measured on one"
+    policy = None
+    if goal is not None and model.intent.overload is Overload.REJECT:
+        limit = f"half of {goal:g} ms, since no execution was measured on a GPU"
+        policy = QueuePolicy(int(goal * GOAL_SHARE * 1000), 0, Reason(Source.INTENT, limit))
+    batching = DynamicBatching(decided(0, Source.RULE, idle), queue_policy=policy)
+    return BatchPlan(decided(rows, Source.TRIAL, known), batching, None)
+
+
 def _item_cost(model: ModelInput, batch: int, threads: int) -> float | None:
     """Milliseconds per item; at one thread where this thread count was not measured."""
     cost = model.cost_ms(batch, threads)
@@ -152,9 +191,15 @@ def _best_batch(model: ModelInput, threads: int) -> int | None:
             break
         items[batch] = item
     least = min(items.values(), default=alone)
-    if least > alone * (1 - MATERIAL_GAIN):
+    if least > alone * _gaining_share(model):
         return None
     return next(batch for batch, item in items.items() if item <= least * (1 + KNEE_STEP))
+
+
+def _gaining_share(model: ModelInput) -> float:
+    """Share of its cost alone below which an item gains beyond the noise of the times."""
+    spread = max((cost.spread for cost in model.costs if cost.threads == 1), default=0.0)
+    return (1 - MATERIAL_GAIN) * (1 - max(NOISE, min(spread / 2, 0.5)))
 
 
 def _no_gain(model: ModelInput) -> BatchPlan:
@@ -172,7 +217,9 @@ def _no_gain(model: ModelInput) -> BatchPlan:
         share = items[batch] / alone
         numbers = (("item_ms_alone", alone), (f"item_ms_at_{batch}", items[batch]))
         why = f"an item costs {share:.2f} of its cost alone at batch {batch}, the best measured"
-        if model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
+        if _gaining_share(model) < share <= 1 - MATERIAL_GAIN:
+            why += ", and the gain may be noise"
+        elif model.intent.latency_ms is not None and share <= 1 - MATERIAL_GAIN:
             why += ", and batches that gain do not fit the latency goal"
     what = f"{_proven(model)}; room for rows of one client request{_bound(model)}"
     off = Reason(Source.TRIAL, f"merging gains too little ({why})", numbers)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tritongen.model.backends import BackendRules
+from tritongen.model.business import Clients
 from tritongen.model.declared_tensors import reported_shapes
-from tritongen.model.evidence import BatchVerdict, Cost, Trial, Tuned
+from tritongen.model.evidence import BatchVerdict, Cost, Served, Trial, Tuned
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.releases import Release
@@ -32,6 +33,8 @@ class ModelInput:
         trial: None when it was not run.
         tuned: None when it was not tuned.
         gpus: number of GPUs of the target.
+        served: times on a server, None when there are none.
+        clients: who sends requests.
     """
 
     facts: ModelFacts
@@ -41,6 +44,8 @@ class ModelInput:
     trial: Trial | None
     tuned: Tuned | None
     gpus: int = 0
+    served: Served | None = None
+    clients: Clients = field(default_factory=Clients)
 
     @property
     def ran(self) -> bool:
@@ -123,6 +128,7 @@ def tuned_reason(tuned: Tuned) -> Reason:
     where = f" on {tuned.cores} {'core' if tuned.cores == 1 else 'cores'}" if tuned.cores else ""
     figures = ", ".join(_figures(tuned.numbers))
     sentence = f"tuned for {tuned.goal}{where}" + (f": {figures}" if figures else "")
+    sentence += f"; measured on {tuned.measured_on}" if tuned.measured_on else ""
     return Reason(Source.MEASURED, sentence, tuple(tuned.numbers.items()))
 
 

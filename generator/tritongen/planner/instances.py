@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tritongen.model.evidence import Tuned, instance_bytes
+from tritongen.model.evidence import instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
 from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
@@ -116,10 +116,9 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
         return _gpu(model)
     kind = Planned(InstanceKind.CPU, Reason(Source.TARGET, "the target has no GPU"))
     if model.tuned is not None:
-        reason = tuned_reason(model.tuned)
-        return Split(
-            Planned(model.tuned.instances, reason), Planned(_total(model.tuned), reason), kind
-        )
+        reason, tuned = tuned_reason(model.tuned), model.tuned
+        threads = Planned(tuned.total_threads // tuned.instances, reason)
+        return Split(Planned(tuned.instances, reason), threads, kind)
     threads, remarks = _threads(model, share.cores)
     instances = _instances(model, share, threads.value)
     instances, threads = _within_memory(model, instances, threads, share.cores, memory_bytes)
@@ -128,7 +127,7 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
 
 def _gpu(model: ModelInput) -> Split:
     count = _fixed(model.intent.instances) or Planned(
-        1, Reason(Source.RULE, "one instance a GPU; `tritongen tune` measures more")
+        1, Reason(Source.RULE, "one instance a GPU; a CPU's times do not say whether more pay")
     )
     threads = decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it")
     plural = "GPU" if model.gpus == 1 else "GPUs"
@@ -140,16 +139,6 @@ def _fixed(value: int | None) -> Planned[int] | None:
     """What the user has fixed, None where nothing is."""
     reason = Reason(Source.INTENT, "fixed in tritongen.yaml")
     return Planned(value, reason) if value is not None else None
-
-
-def fits(tuned: Tuned, cores: int) -> bool:
-    """Whether a tuned choice obeys the thread rule within a share of the cores."""
-    return tuned.instances * _total(tuned) <= cores
-
-
-def _total(tuned: Tuned) -> int:
-    """Threads of one instance: with operators side by side, the calling thread is shared."""
-    return tuned.threads + tuned.inter_op - 1
 
 
 def _threads(model: ModelInput, cores: int) -> tuple[Planned[int], tuple[Finding, ...]]:

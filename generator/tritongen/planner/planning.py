@@ -22,7 +22,7 @@ from tritongen.model.serving_plan import (
 )
 from tritongen.planner.batching import plan_batching
 from tritongen.planner.context import ModelInput, decided
-from tritongen.planner.instances import Share, Split, fits, share_cores, split_cores
+from tritongen.planner.instances import Share, Split, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
     plan_parameters,
@@ -39,6 +39,7 @@ from tritongen.planner.sequences import (
     sequence_findings,
 )
 from tritongen.planner.trial_findings import callee_findings, plan_findings
+from tritongen.planner.tuned_choice import still_tuned
 
 CACHE_BYTES = 64 * 2**20
 
@@ -153,7 +154,8 @@ def _wanted(
             continue
         seen, gpus = evidence.models.get(facts.name, ModelEvidence(())), intent.target.gpus
         own = intent.of(facts.name)
-        wanted.append(ModelInput(facts, own, backend, release, seen.trial, seen.tuned, gpus))
+        rests_on = (seen.trial, seen.tuned, gpus, seen.served, intent.business.clients)
+        wanted.append(ModelInput(facts, own, backend, release, *rests_on))
     return with_pipeline_goals(wanted, intent.pipelines)
 
 
@@ -173,9 +175,7 @@ def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFa
 def _plan_model(
     model: ModelInput, share: Share, memory_bytes: int | None, cores: int, limited: bool
 ) -> ModelPlan:
-    stale = model.tuned is not None and not fits(model.tuned, share.cores)
-    if stale:
-        model = replace(model, tuned=None)
+    model, remarks = still_tuned(model, share.cores)
     split = split_cores(model, share, memory_bytes)
     batch = plan_batching(model, split.instances.value, split.threads.value)
     batch = sequence_batch(model, batch, split.instances.value)
@@ -204,7 +204,8 @@ def _plan_model(
         findings=tuple(
             replace(item, model=model.facts.name)
             for item in (
-                *plan_findings(model, split, share, batch, cores, stale=stale),
+                *remarks,
+                *plan_findings(model, split, share, batch, cores),
                 *sequence_findings(model, batching),
             )
         ),

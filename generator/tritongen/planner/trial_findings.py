@@ -6,7 +6,7 @@ from tritongen.model.evidence import AxisProof, AxisVerdict, BatchVerdict, Trial
 from tritongen.model.facts import NAMED_LATER
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind
-from tritongen.planner.batching import BatchPlan
+from tritongen.planner.batching import OVERHEAD_MS, BatchPlan
 from tritongen.planner.context import ModelInput
 from tritongen.planner.instances import Share, Split
 
@@ -69,7 +69,7 @@ def callee_findings(
 
 
 def plan_findings(
-    model: ModelInput, split: Split, share: Share, batch: BatchPlan, cores: int, *, stale: bool
+    model: ModelInput, split: Split, share: Share, batch: BatchPlan, cores: int
 ) -> Iterator[Finding]:
     """What a model's plan rests on less than was wished, and what it cannot fulfil.
 
@@ -79,16 +79,9 @@ def plan_findings(
         share: its cores.
         batch: how it batches.
         cores: of the whole target.
-        stale: whether a tuned choice was dropped because it does not fit the share.
     """
     yield from split.findings
-    name, tuned, trial = model.facts.name, model.tuned, model.trial
-    if stale:
-        message = f"{name} was tuned for more cores than the {share.cores} that it has now"
-        yield finding("TG317", Severity.WARNING, message)
-    elif tuned is not None and 0 < tuned.cores < share.cores:
-        message = f"{name} was tuned for {tuned.cores} cores and has {share.cores} now"
-        yield finding("TG317", Severity.WARNING, message)
+    name, trial = model.facts.name, model.trial
     if trial is None:
         message = f"{name} is planned from syntax alone; it was not run"
         yield finding("TG312", Severity.INFO, message)
@@ -104,7 +97,7 @@ def plan_findings(
                 "batching, or make its first axis a true batch axis.",
             )
     yield from _too_many_threads(name, split, cores)
-    yield from _too_high_a_rate(model, split, batch)
+    yield from _too_high_a_rate(model, split, share, batch)
 
 
 def _too_many_threads(name: str, split: Split, cores: int) -> Iterator[Finding]:
@@ -115,7 +108,9 @@ def _too_many_threads(name: str, split: Split, cores: int) -> Iterator[Finding]:
         yield finding("TG305", Severity.ERROR, message, fix=fix, field="threads")
 
 
-def _too_high_a_rate(model: ModelInput, split: Split, batch: BatchPlan) -> Iterator[Finding]:
+def _too_high_a_rate(
+    model: ModelInput, split: Split, share: Share, batch: BatchPlan
+) -> Iterator[Finding]:
     rate = model.intent.planning_rate
     if rate is None or split.kind.value is not InstanceKind.CPU:
         return
@@ -133,5 +128,15 @@ def _too_high_a_rate(model: ModelInput, split: Split, batch: BatchPlan) -> Itera
         message = (
             f"{rate:g} requests/s keep {busy:.3g} instances busy, the plan has "
             f"{split.instances.value}; the queue would grow without end"
+        )
+        yield finding("TG315", Severity.WARNING, message, field="rate")
+        return
+    # Beside its execution each request costs the server itself a part of a core.
+    own_ms = (model.served.front_end_ms if model.served is not None else 0.0) or OVERHEAD_MS
+    work = busy * threads + rate * own_ms / 1000
+    if work > share.cores:
+        message = (
+            f"{rate:g} requests/s keep {work:.3g} cores busy, {own_ms:.2g} ms of each in the "
+            f"server itself; the plan has {share.cores}: the queue would grow without end"
         )
         yield finding("TG315", Severity.WARNING, message, field="rate")

@@ -21,6 +21,7 @@ from tritongen.system.process_usage import cpu_seconds, process_tree, resident_b
 from tritongen.triton.address import Endpoint, parse_endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
+from tritongen.triton.server import own_implementation
 from tritongen.triton.server_state import StateStore, own_endpoint
 from tritongen.triton.statistics import (
     ModelStatistics,
@@ -40,6 +41,7 @@ class ProbedServer:
         server: its name and version.
         metrics: its metrics endpoint, None when it is not known.
         replicas: further servers of the same models.
+        runtime: where it runs, empty when that is not known.
     """
 
     endpoint: Endpoint
@@ -47,6 +49,7 @@ class ProbedServer:
     server: str
     metrics: Metrics | None
     replicas: tuple[Endpoint, ...] = ()
+    runtime: str = ""
 
 
 @contextlib.contextmanager
@@ -63,7 +66,10 @@ def connect(project: Path, request: ProbeRequest) -> Iterator[ProbedServer]:
             what = f"{info.name or 'the server'} lacks the binary tensor data extension"
             raise EnvironmentProblem("TG902", what, where=endpoint.address)
         server = f"{info.name} {info.version}".strip()
-        yield ProbedServer(endpoint, control, server, metrics, tuple(replicas))
+        state = StateStore(project).read()
+        ends = (state.endpoints.http, state.endpoints.grpc) if state is not None else ()
+        runtime = state.runtime if state is not None and endpoint.address in ends else ""
+        yield ProbedServer(endpoint, control, server, metrics, tuple(replicas), runtime)
 
 
 def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metrics | None]:
@@ -93,6 +99,7 @@ def environment(connection: ProbedServer, request: ProbeRequest) -> Environment:
     reading = read_cpus()
     endpoint = connection.endpoint
     servers = [one.address for one in (endpoint, *connection.replicas)]
+    configs = _configs(connection, request)
     return Environment(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         tool=f"tritongen {__version__}",
@@ -105,23 +112,29 @@ def environment(connection: ProbedServer, request: ProbeRequest) -> Environment:
             "python": platform.python_version(),
         },
         seed=request.inputs.seed,
-        configurations=_hashes(connection, request),
+        configurations={name: _hash(config) for name, config in configs.items()},
         command=request.command,
+        measured_on=own_implementation(
+            connection.runtime, (str(config.get("backend")) for config in configs.values())
+        ),
     )
 
 
-def _hashes(connection: ProbedServer, request: ProbeRequest) -> dict[str, str]:
-    """SHA-256 of each model's configuration in force; models that have none are left out."""
+def _configs(connection: ProbedServer, request: ProbeRequest) -> dict[str, Any]:
+    """Each model's configuration in force; models that have none are left out."""
     found = {}
     names = [choice.name for choice in request.models]
     for name in names or connection.control.ready_models():
         try:
-            config: Any = connection.control.config(name)
+            found[name] = connection.control.config(name)
         except TritongenError:
             continue
-        text = json.dumps(config, sort_keys=True, separators=(",", ":"))
-        found[name] = hashlib.sha256(text.encode()).hexdigest()
     return found
+
+
+def _hash(config: Any) -> str:  # noqa: ANN401  (a configuration in JSON's terms)
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(slots=True)

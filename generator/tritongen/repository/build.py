@@ -152,7 +152,7 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     differences = compare(project, found.differences, lock)
     findings = (*gathered.findings, *_findings(project, plan), *found.findings)
     if options.mode is BuildMode.CHECK:
-        findings += tuple(_drift_findings(differences, gathered.missing))
+        findings += (*_drift_findings(differences), *gathered.lost)
     written, kept = False, _kept(project, lock, differences)
     if options.mode is BuildMode.WRITE:
         refuse_conflicts(differences, options.force)
@@ -276,18 +276,13 @@ def _drifted(differences: tuple[Difference, ...]) -> list[Difference]:
     return [item for item in differences if item.kind.is_drift]
 
 
-def _drift_findings(
-    differences: tuple[Difference, ...], missing: Mapping[str, str]
-) -> Iterator[Finding]:
+def _drift_findings(differences: tuple[Difference, ...]) -> Iterator[Finding]:
     """What `--check` has to say beyond the plan."""
     drifted = _drifted(differences)
     if drifted:
         others = f" and {len(drifted) - 1} more" if len(drifted) > 1 else ""
         message = f"{drifted[0].path}{others} would be written otherwise"
         yield finding("TG701", Severity.ERROR, message, path=drifted[0].path)
-    for name, lost in missing.items():
-        if lost:
-            yield finding("TG707", Severity.WARNING, lost, model=name)
 
 
 def _lock(

@@ -7,10 +7,10 @@ from typing import Any
 
 from tritongen.config.config_message import ConfigMessage
 from tritongen.errors import InvalidInputError
-from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import Reason, ServerPlan
 from tritongen.planner import left_out, plan_serving
+from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project, model_named
 from tritongen.repository.render_repository import render_model
 from tritongen.repository.stored_variants import with_selection
@@ -54,8 +54,9 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
     """
     project = with_selection(load_project(root, repository))
     facts = model_named(model, project.models, root)
-    evidence = project.lock.evidence if project.lock is not None else Evidence()
-    plan = plan_serving(project.models, project.intent, evidence, project.target().cores)
+    gathered = gather_evidence(project, trial_policy(run=False), lambda _: None)
+    cores = project.target().cores
+    plan = plan_serving(project.models, project.intent, gathered.evidence, cores)
     planned = next((item for item in plan.models if item.name == model), None)
     if planned is None:
         raise InvalidInputError(
@@ -63,7 +64,9 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             f"{model} is not served, so it has no configuration",
             where=str(root),
             fix=f"See `tritongen inspect {root}`.",
-            details=[item.in_words for item in left_out([facts], project.intent, evidence)],
+            details=[
+                item.in_words for item in left_out([facts], project.intent, gathered.evidence)
+            ],
         )
     config = render_model(planned, facts, project.variants.get(model)).config
     values = _explanations(config, plan.server)
@@ -75,7 +78,8 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             f"no field {field!r} is explained; known: {known}",
             fix="Name one of them, or a part of its path.",
         )
-    return Explained(model, wanted, planned.findings)
+    lost = tuple(item for item in gathered.lost if item.model == model)
+    return Explained(model, wanted, (*lost, *planned.findings))
 
 
 def _explanations(config: ConfigMessage, server: ServerPlan) -> list[Explanation]:

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
+import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -11,9 +13,10 @@ from tritongen.formats.model_files import StatKey, hash_files
 from tritongen.model.codec import parse_json
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import SAMPLES, Evidence, ModelEvidence, Trial
-from tritongen.model.facts import ModelFacts
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import NO_BATCH, trial_declarations
+from tritongen.model.releases import RELEASES, Release
 from tritongen.repository.project import Project
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
@@ -28,6 +31,9 @@ _log = logging.getLogger(__name__)
 CACHED_SIZE = 8 * 2**20
 # A trial that ran out of time or memory: it may go otherwise with other limits, or tomorrow.
 _CUT_OFF = frozenset({"TG202", "TG203"})
+# Chosen: a time beside the others of its trial, and memory, vary by so much from trial to trial; a
+# machine as a whole by more.
+_NOISE, _LEVEL_NOISE = 0.12, 0.25
 
 Progress = Callable[[str], None]
 
@@ -86,19 +92,36 @@ class Gathered:
             that the lock holds; empty where it holds none.
         held: those of them that were not run because they are programs.
         faults: samples that cannot be read.
+        renewed: models that were tried again, each with what has become of the trial before.
     """
 
     evidence: Evidence
     missing: Mapping[str, str]
     held: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
+    renewed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is said of programs that were not run, and of samples that are not used."""
+        """What is said of programs not run, models run again, and samples that are not used."""
         message = "its code was not run; this rests on what can be read"
-        held = (finding("TG147", Severity.WARNING, message, model=name) for name in self.held)
-        return (*held, *self.faults)
+        return (
+            *(finding("TG147", Severity.WARNING, message, model=name) for name in self.held),
+            *(
+                finding("TG709", Severity.INFO, f"{lost}, so it was tried again", model=name)
+                for name, lost in self.renewed.items()
+            ),
+            *self.faults,
+        )
+
+    @property
+    def lost(self) -> tuple[Finding, ...]:
+        """What is said of models whose trial in the lock does not hold, and that were not run."""
+        return tuple(
+            finding("TG707", Severity.WARNING, lost, model=name)
+            for name, lost in self.missing.items()
+            if lost
+        )
 
 
 def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
@@ -119,6 +142,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     models: dict[str, ModelEvidence] = {}
     missing: dict[str, str] = {}
     faults: list[Finding] = []
+    renewed: dict[str, str] = {}
     tried = 0
     for facts in project.models:
         if not facts.servable or not project.intent.of(facts.name).serve:
@@ -126,12 +150,18 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         earlier = known.get(facts.name)
         evidence = _hashed(project.root, facts, cache, earlier)
         given = _given(project, facts.name, evidence.trial)
+        known_trial = evidence.trial
         evidence, lost = _still_good(evidence, earlier, given.declared)
+        if evidence.trial is not None and (changed := _other_target(project, facts)):
+            lost = f"{changed} has changed since it was tried"
+            evidence = replace(evidence, trial=None)
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
-            evidence = replace(evidence, trial=_tried(project, facts, policy.options, given))
+            tried_now = _tried(project, facts, policy.options, given)
+            evidence = replace(evidence, trial=steadied(tried_now, known_trial))
+            renewed |= {facts.name: lost} if lost else {}
         if given.fault is not None and (evidence.trial is None or evidence.trial.ok):
             faults.append(given.fault)
         if evidence.trial is None:
@@ -143,7 +173,30 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         _save_cache(project.root, cache)
     programs = {facts.name for facts in project.models if facts.format.is_code}
     held = () if policy.code else tuple(name for name in missing if name in programs)
-    return Gathered(Evidence(models), missing, held, tuple(faults))
+    return Gathered(Evidence(models), missing, held, tuple(faults), renewed)
+
+
+def _other_target(project: Project, facts: ModelFacts) -> str:
+    """What of the target is otherwise than at the last build, when every trial held for it."""
+    before = project.lock.target if project.lock is not None else None
+    if before is None:
+        return ""
+    now, changed = project.intent.target, []
+    if before.triton != now.triton:
+        old = next((one for one in RELEASES if one.tag == before.triton), None)
+        if old is None or _runtime(old, facts) != _runtime(project.release, facts):
+            changed.append("target.triton")
+    if before.gpus != now.gpus and 0 in {before.gpus, now.gpus}:
+        changed.append("target.gpus")
+    if before.cores != project.target().cores.value:
+        changed.append("target.cpus")
+    return " and ".join(changed)
+
+
+def _runtime(release: Release, facts: ModelFacts) -> str:
+    """The version of what runs a format in a release; the release's own where no table has it."""
+    known = {ModelFormat.ONNX: release.onnxruntime, ModelFormat.OPENVINO: release.openvino}
+    return known.get(facts.format, release.tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +239,34 @@ def _tried(project: Project, facts: ModelFacts, options: TrialOptions, given: _G
     trial = run_trial(facts, project.root, intent, options, given.samples)
     # Times of one processor are not those of another: a plan must know whose they are.
     return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=given.declared)
+
+
+def steadied(trial: Trial, before: Trial | None) -> Trial:
+    """What is known of a model where a new trial differs from it by no more than noise.
+
+    A plan that follows from times near a threshold would otherwise be another with each trial.
+
+    Args:
+        trial: of now.
+        before: of the same bytes, as the lock has it; None without one.
+    """
+    if before is None or replace(trial, costs=(), peak_bytes=0) != replace(
+        before, costs=(), peak_bytes=0
+    ):
+        return trial
+    new = {(cost.batch, cost.threads, cost.inter_op): cost for cost in trial.costs}
+    old = {(cost.batch, cost.threads, cost.inter_op): cost for cost in before.costs}
+    pairs = [(old[key], cost) for key, cost in new.items() if key in old]
+    ratios = [math.log(max(b.ms, 1e-9) / max(a.ms, 1e-9)) for a, b in pairs]
+    level = statistics.median(ratios) if ratios else 0.0
+    memory = abs(trial.peak_bytes - before.peak_bytes) > _NOISE * before.peak_bytes
+    clear = any(
+        abs(ratio - level) > max(_NOISE, a.spread, b.spread)
+        for ratio, (a, b) in zip(ratios, pairs, strict=True)
+    )
+    if clear or memory or abs(level) > _LEVEL_NOISE:
+        return trial
+    return replace(before, costs=(*before.costs, *(new[key] for key in new if key not in old)))
 
 
 def _still_good(

@@ -7,6 +7,7 @@ knows their key from the project's state; nobody knows the other.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -59,6 +60,23 @@ class RuntimeName(StrEnum):
     EMBEDDED = "embedded"
     DOCKER = "docker"
     ATTACHED = "attached"
+
+
+# Backends of the embedded Triton that are this project's own, on Triton's Python backend.
+OWN_BACKENDS = frozenset({"fil", "onnxruntime", "openvino", "pytorch"})
+
+
+def own_implementation(runtime: str, backends: Iterable[str]) -> str:
+    """Of what a server's figures are, in words; empty where backends are NVIDIA's or not known.
+
+    Args:
+        runtime: where the server runs.
+        backends: of the models that were measured.
+    """
+    own = sorted(OWN_BACKENDS & set(backends))
+    if runtime != RuntimeName.EMBEDDED or not own:
+        return ""
+    return f"this project's own Python backend for {', '.join(own)}, not NVIDIA's C++ one"
 
 
 @dataclass(frozen=True, slots=True)

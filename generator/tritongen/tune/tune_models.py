@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
-from tritongen.model.evidence import Evidence, ModelEvidence, Served
+from tritongen.model.evidence import Evidence, ModelEvidence, Served, Tuned
 from tritongen.model.lock import LOCK_FILE, Lock, LockedModel, lock_text
 from tritongen.planner import left_out, model_inputs, plan_serving
 from tritongen.repository.build import BuildMode, BuildOptions, build
@@ -207,6 +207,8 @@ def with_results(
             continue
         known = models.get(result.name, fresh.models[result.name])
         gathered = evidence.models[result.name]
+        if result.kept and _same_domain(known.evidence.tuned, result.tuned):
+            continue
         if known.evidence.files != gathered.files:
             known = fresh.models[result.name]
         entry = tuned_evidence(gathered, known.evidence.served, result, cpu)
@@ -218,6 +220,11 @@ def with_results(
         server = replace(server, shared_memory_bytes=None)
     lock = replace(base, models=models, server=server)
     return replace(project, lock=lock, lock_text=lock_text(lock)), tuple(changed)
+
+
+def _same_domain(known: Tuned | None, now: Tuned) -> bool:
+    """Whether what the lock says of a choice that stays holds for what was asked for now."""
+    return known is None or (known.wanted, known.cores) == (now.wanted, now.cores)
 
 
 def tuned_evidence(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.model.findings import Finding
+from tritongen.model.intent import ModelIntent
 from tritongen.planner.context import show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.tune.search.co_location import CoLocationForecast
@@ -36,6 +37,7 @@ class TunedModel:
     Attributes:
         name: of the model.
         objective: its goal.
+        intent: what tritongen.yaml wants of it.
         cores: that it was tuned on.
         choice: the best, with the search's own view of it.
         best: as measured, with its 99th percentile; None when it was not.
@@ -55,10 +57,13 @@ class TunedModel:
         recorded: whether the lock holds it now.
         offers: accepted variants beside what is served.
         protocol: what requests travelled by.
+        kept: whether what the repository holds stays, since nothing is better.
+        measured_on: whose backend figures are of where it is not NVIDIA's, else empty.
     """
 
     name: str
     objective: Objective
+    intent: ModelIntent
     cores: int
     choice: TuningChoice
     best: Measurement | None
@@ -78,6 +83,8 @@ class TunedModel:
     recorded: bool = False
     offers: tuple[VariantComparison, ...] = ()
     protocol: ClientProtocol = ClientProtocol.HTTP
+    kept: bool = False
+    measured_on: str = ""
 
     @property
     def met(self) -> bool:
@@ -87,7 +94,9 @@ class TunedModel:
     @property
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
-        return self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+        chosen = self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+        wanted = self.intent.wanted(self.protocol)
+        return replace(chosen, wanted=wanted, measured_on=self.measured_on)
 
     @property
     def goal_text(self) -> str:
@@ -211,6 +220,7 @@ def result_of(
     result = TunedModel(
         name=subject.name,
         objective=subject.objective,
+        intent=subject.wanted,
         cores=subject.cores,
         choice=choice,
         best=tuner.measurement(choice, p99),
@@ -274,6 +284,10 @@ def _sentence(result: TunedModel) -> str:
         "stopped": f"stopped early; {best} was the best so far",
     }
     sentence = sentences[result.verdict]
+    if choice.raced is not None:
+        end = {"interrupted": "interrupted; ", "stopped": "stopped early; "}.get(result.verdict, "")
+        why = "but is not surely better for the clients than"
+        sentence = f"{end}{choice.raced.key} won the race, {why} {best}, which stays"
     if not choice.feasible and result.verdict != RaceVerdict.INFEASIBLE:
         sentence += ", and misses the goal"
     return sentence

@@ -7,12 +7,13 @@ from typing import Any
 from tritongen.model.backends import BackendRules, BatchSupport
 from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence, instance_bytes
 from tritongen.model.facts import ModelFacts
-from tritongen.model.intent import Intent
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
 from tritongen.planner import plan_serving
 from tritongen.planner.batching import CLIENT_ROWS
 from tritongen.planner.context import ModelInput
 from tritongen.planner.model_settings import reads_arena
+from tritongen.planner.tuned_choice import still_tuned
 from tritongen.queueing import ServicePoint, ServiceTimes
 from tritongen.repository.render_repository import render_models
 from tritongen.tune.search.objective import Objective, goal_of_intent, parse_goal
@@ -34,11 +35,13 @@ class Subject:
     Attributes:
         facts: of the model.
         intent: the whole intent.
+        wanted: of this model, the goals of its pipelines included.
         evidence: of this model, without an earlier tuning.
         cores: that it may use.
         objective: its goal.
         space: what may be chosen.
         incumbent: today's configuration.
+        built: what `build` writes from the trial alone.
         baseline: the auto-completed configuration.
         prior: service times of the trial, None without.
         variant: that stands in for the model, empty for what is served.
@@ -46,11 +49,13 @@ class Subject:
 
     facts: ModelFacts
     intent: Intent
+    wanted: ModelIntent
     evidence: ModelEvidence
     cores: int
     objective: Objective
     space: SearchSpace
     incumbent: Candidate
+    built: Candidate
     baseline: Candidate
     prior: ServiceTimes | None
     variant: str = ""
@@ -84,18 +89,25 @@ def make_subject(
             not fit the cores.
     """
     space = _space(model, intent, evidence, cores)
-    plan = _plan(model.facts, intent, evidence, cores).models[0]
     untuned = replace(evidence, tuned=None)
-    today = candidate_of(plan, model.backend)
-    legal = today.total_threads <= cores
+    holds = still_tuned(model, cores)[0].tuned
+    known = replace(holds, wanted=None, cores=0) if holds is not None else None
+
+    def planned(seen: ModelEvidence) -> Candidate:
+        plan = _plan(model.facts, intent, seen, cores).models[0]
+        today = candidate_of(plan, model.backend)
+        return today if today.total_threads <= cores else space.one_thread_each
+
     return Subject(
         model.facts,
         intent,
+        model.intent,
         untuned,
         cores,
         parse_goal(options.goal) if options.goal else goal_of_intent(model.intent),
         space,
-        today if legal else space.one_thread_each,
+        planned(replace(evidence, tuned=known)),
+        planned(untuned),
         _baseline(model, intent, untuned, cores),
         _prior(evidence, cores),
     )

@@ -15,13 +15,14 @@ from tritongen.model.progress import Progress
 from tritongen.planner.context import show_figure
 from tritongen.probe.level import signal_of
 from tritongen.queueing import OpenLoop
+from tritongen.repository.lock_file import CONFIG_FILE
 from tritongen.repository.project import Project
-from tritongen.serving.embedded.layout import OWN_BACKENDS
 from tritongen.system.files import FileLock
-from tritongen.triton.server import RuntimeName
+from tritongen.triton.server import RuntimeName, own_implementation
 from tritongen.triton.server_state import StateStore
 from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.measure import TaskRunner
+from tritongen.tune.search.final_pairs import Rivals
 from tritongen.tune.search.measurement_records import Purpose, Task, elapsed_s
 from tritongen.tune.search.objective import TuneSettings
 from tritongen.tune.search.tuner import Phase, Tuner, TunerStep, TuningChoice
@@ -44,6 +45,8 @@ _FULL_CALIBRATION_S = 60.0
 _SWEEP_SHARE, _MAX_SWEEP_S, _MIN_SWEPT_S = 0.25, 120.0, 60.0
 # The race is over in a minute or two; of what is beyond this, the sweep has half.
 _LONG_BUDGET_S, _SHARE_BEYOND = 120.0, 0.5
+# Part of the budget in which the winner is held against what is there.
+_PAIRS_SHARE, _MAX_PAIRS_S = 0.25, 24.0
 # A variant has half the time of what is served.
 _VARIANT_SHARE = 0.5
 # Others may take this share of the CPUs before the result says so.
@@ -143,12 +146,9 @@ class TuningRun:
     def notes(self) -> tuple[str, ...]:
         """What was measured on, and what the measurements suffered from."""
         notes = []
-        own = sorted({one.space.backend.name for one in self._subjects} & OWN_BACKENDS)
-        if own and self.server.runtime is RuntimeName.EMBEDDED:
-            notes.append(
-                f"measured with this project's own backend for {', '.join(own)}, in Python, which "
-                "the embedded Triton has in place of NVIDIA's in C++: times there are others"
-            )
+        names = [subject.space.backend.name for subject in self._subjects]
+        if measured_on := own_implementation(self.server.runtime, names):
+            notes.append(f"measured on {measured_on}: times there are others")
         cores = self.server.cores
         if cores.shared and self.server.starts:
             listed = ", ".join(map(str, cores.server))
@@ -202,11 +202,14 @@ class TuningRun:
             subject.baseline,
             subject.prior if budget_s < _FULL_CALIBRATION_S else None,
             journal.begin(resume=self._options.resume),
+            self._rivals(subject),
         )
         self._offset_s, self._begun = elapsed_s(tuner.history), time.monotonic()
         search = _Search(index, subject, settings, tuner, journal)
         try:
             while not self._over(search) and (step := tuner.next()) is not None:
+                self._take(search, step)
+            while not self._ended and (step := tuner.pairs()) is not None:
                 self._take(search, step)
             self._sweep(search)
         except KeyboardInterrupt as signalled:
@@ -218,7 +221,19 @@ class TuningRun:
         if not subject.variant:
             self.tuners[subject.name] = tuner
         result = result_of(subject, tuner, self._ended, (self._cause,) if self._cause else ())
-        return replace(result, protocol=self.protocol)
+        rivals = self._rivals(subject)
+        kept = rivals is not None and rivals.held and result.choice.candidate == rivals.there
+        measured_on = own_implementation(self.server.runtime, [subject.space.backend.name])
+        return replace(result, protocol=self.protocol, kept=kept, measured_on=measured_on)
+
+    def _rivals(self, subject: Subject) -> Rivals | None:
+        """What the winner is held against; variants are only offered."""
+        if subject.variant:
+            return None
+        lock = self._project.lock
+        held = lock is not None and f"{subject.name}/{CONFIG_FILE}" in lock.written
+        clients = self._project.intent.business.clients.concurrency
+        return Rivals(subject.incumbent, subject.built, held, clients)
 
     def _settings(self, subject: Subject, budget_s: float) -> TuneSettings:
         # What is offered beside the choice is not planned with.
@@ -230,6 +245,7 @@ class TuningRun:
             float(subject.cores),
             budget_s=budget_s,
             sweep_s=sweep_s if swept else 0.0,
+            pairs_s=0.0 if subject.variant else min(_PAIRS_SHARE * budget_s, _MAX_PAIRS_S),
             seed=self._options.seed,
         )
 
@@ -272,7 +288,7 @@ class TuningRun:
     def _take(self, search: "_Search", step: TunerStep) -> None:
         """Measure what a step asks for, until the time is up or the server is."""
         for task in self._ordered(search.subject, step):
-            if step.phase is not Phase.SWEEP and self._over(search):
+            if step.phase not in {Phase.PAIR, Phase.SWEEP} and self._over(search):
                 return
             self._tell(search, step, task)
             found = self._bench.measure(search.subject, task)
@@ -309,6 +325,8 @@ class TuningRun:
         raced = step.phase is not Phase.CALIBRATE
         unit = "candidate" if step.remaining == 1 else "candidates"
         doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
+        if step.phase is Phase.PAIR:
+            doing = f"round {step.round} beside what is there"
         if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:
             doing = f"at {show_figure(task.load.rate_per_s)}/s"
         name = "auto-completed" if task.purpose is Purpose.BASELINE else task.candidate.key

@@ -7,8 +7,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.variants import Verdict
 from tritongen.planner import model_inputs
 from tritongen.planner.context import show_figure
-from tritongen.probe.questions.comparison import Change, judge_ratio, paired_ratio
-from tritongen.probe.statistics.intervals import Interval
+from tritongen.probe.questions.comparison import Change, judge_ratio
+from tritongen.probe.statistics.intervals import Interval, paired_ratio
 from tritongen.queueing import Loop, OpenLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project

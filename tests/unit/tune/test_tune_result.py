@@ -15,8 +15,9 @@ from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.codec import decode, encode
 from tritongen.model.evidence import ModelEvidence, Served, ServedRate
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.intent import Intent
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.planner.context import show_figure, show_number, tuned_reason
+from tritongen.triton.server import own_implementation
 from tritongen.tune.journal import Journal, JournalHeader
 from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import Candidate, SearchSpace
@@ -41,10 +42,12 @@ def run_of(goal, history=None, ended=""):
     subject = Subject(
         ModelFacts("m", "m/model.onnx", ModelFormat.ONNX),
         Intent(),
+        ModelIntent(),
         ModelEvidence(()),
         2,
         objective,
         space,
+        Candidate(1, 1),
         Candidate(1, 1),
         BASELINE,
         None,
@@ -91,6 +94,16 @@ def test_the_lock_holds_short_numbers_that_explain_reads_out(run):
     assert sentence.startswith("tuned for throughput on 2 cores: ")
     assert f"{show_figure(tuned.numbers['throughput_per_s'])} requests/s" in sentence
     assert "e+" not in sentence
+
+
+def test_whose_backend_was_measured_is_told_with_every_figure(run):
+    whose = own_implementation("embedded", ["onnxruntime", "python"])
+    assert whose == "this project's own Python backend for onnxruntime, not NVIDIA's C++ one"
+    result = replace(run[0], measured_on=whose)
+    assert tuned_reason(result.tuned).sentence.endswith(f"; measured on {whose}")
+    assert document(report_of(result))["models"][0]["measured_on"] == whose
+    for runtime, backend in (("docker", "onnxruntime"), ("embedded", "python"), ("", "fil")):
+        assert own_implementation(runtime, [backend]) == ""
 
 
 def test_what_was_measured_over_grpc_says_so_wherever_it_is_told(run):

@@ -16,6 +16,7 @@ from tritongen.model.evidence import (
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
+from tritongen.planner.tuned_choice import served_times, stalls_of
 from tritongen.queueing import Pauses, ServicePoint, ServiceTimes
 
 # Without a stated goal the percentile may take so many undisturbed executions, and this at least.
@@ -196,7 +197,7 @@ def profile_model(
     """
     served, trial = evidence.served, evidence.trial
     tried_on = trial.cpu if trial is not None and trial.cpu else cpu
-    service = _served_times(served) or _trial_times(trial)
+    service = served_times(served) or _trial_times(trial)
     if service is None:
         return None
     rows = intent.request_batch
@@ -220,7 +221,7 @@ def profile_model(
         transport_s=transport,
         pause_s=_seconds(served.pause_ms) if served is not None else 0.0,
         wake_s=_seconds(served.wake_ms) if served is not None else 0.0,
-        stalls=_stalls(served),
+        stalls=stalls_of(served),
         sweep=_sweep(facts.name, evidence, rows, business),
         instance_bytes=instance_memory(trial, facts.weight_bytes),
         request_bytes=request,
@@ -229,28 +230,9 @@ def profile_model(
     )
 
 
-def _served_times(served: Served | None) -> ServiceTimes | None:
-    if served is None or not served.costs:
-        return None
-    points = tuple(
-        ServicePoint(cost.batch, cost.threads, cost.ms / 1e3, cv=cost.spread)
-        for cost in served.costs
-        if cost.inter_op == 1
-    )
-    if not points:
-        return None
-    return ServiceTimes(points, served.cpus, served.contention, idle_penalty=max(0.0, served.cold))
-
-
 def _seconds(ms: float) -> float:
     """Seconds of a lock's milliseconds, which a person may have written: never negative."""
     return max(0.0, ms) / 1e3
-
-
-def _stalls(served: Served | None) -> Pauses | None:
-    if served is None or not (served.stall_ms > 0.0 and served.stalls_per_s > 0.0):
-        return None
-    return Pauses(min(served.stalls_per_s, 1e3 / served.stall_ms), served.stall_ms / 1e3)
 
 
 def _sweep(name: str, evidence: ModelEvidence, rows: int, business: Business) -> Sweep | None:

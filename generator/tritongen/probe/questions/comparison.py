@@ -21,8 +21,9 @@ from tritongen.probe.report.json_document import SavedLevel, read_saved
 from tritongen.probe.statistics.intervals import (
     CONFIDENCE,
     Interval,
+    log_interval,
     normal_quantile,
-    student_quantile,
+    paired_ratio,
 )
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.probe.workload import Load
@@ -124,23 +125,7 @@ def ratio_of(before: Interval, after: Interval, confidence: float) -> Interval |
         return None
     z = normal_quantile(0.5 + confidence / 2.0)
     spread = math.hypot(*(math.log(item.high / item.low) / 2.0 / z for item in (before, after)))
-    return _around(math.log(after.value / before.value), z * spread)
-
-
-def paired_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """The mean ratio of interleaved pairs, by Student's t on logarithms; None below two pairs."""
-    size = len(ratios)
-    if size < 2 or min(ratios) <= 0.0:
-        return None
-    logs = [math.log(ratio) for ratio in ratios]
-    mean = math.fsum(logs) / size
-    variance = math.fsum((value - mean) ** 2 for value in logs) / (size - 1)
-    reach = student_quantile(0.5 + confidence / 2.0, size - 1) * math.sqrt(variance / size)
-    return _around(mean, reach)
-
-
-def _around(log_ratio: float, reach: float) -> Interval:
-    return Interval(math.exp(log_ratio), math.exp(log_ratio - reach), math.exp(log_ratio + reach))
+    return log_interval(math.log(after.value / before.value), z * spread)
 
 
 def judge_ratio(ratio: Interval | None, tolerance: float, *, larger_is_better: bool) -> Change:

@@ -33,6 +33,7 @@ class Environment:
         started: wall-clock time in ISO 8601, UTC.
         tool: version of tritongen.
         server: name and version as the server says.
+        measured_on: whose backend figures are of where it is known not to be NVIDIA's, else empty.
         endpoint: address and protocol.
         machine: CPU model, cores, system of the client.
         seed: of inputs and arrivals.
@@ -48,6 +49,7 @@ class Environment:
     seed: int = 0
     configurations: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    measured_on: str = ""
 
 
 def document(environment: Environment, levels: Sequence[LevelResult]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import NormalDist
+from statistics import NormalDist, fmean, stdev
 
 # 10 to 30 batches are enough for batch means (Schmeiser, 1982); 95 % is the convention; the 5 of
 # MSER-5.
@@ -383,3 +383,18 @@ def _mser_cut(means: Sequence[float]) -> int:
         if score <= best:
             best, cut = score, index
     return cut
+
+
+def paired_ratio(ratios: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """The mean ratio of interleaved pairs, by Student's t on logarithms; None below two pairs."""
+    size = len(ratios)
+    if size < 2 or min(ratios) <= 0.0:
+        return None
+    logs = [math.log(ratio) for ratio in ratios]
+    reach = student_quantile(0.5 + confidence / 2.0, size - 1) * stdev(logs) / math.sqrt(size)
+    return log_interval(fmean(logs), reach)
+
+
+def log_interval(log_ratio: float, reach: float) -> Interval:
+    """A ratio with its interval, from its logarithm and how far that reaches."""
+    return Interval(math.exp(log_ratio), math.exp(log_ratio - reach), math.exp(log_ratio + reach))

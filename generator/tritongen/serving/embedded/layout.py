@@ -24,11 +24,10 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.system.files import translated
 from tritongen.system.user_cache import cache_folder
+from tritongen.triton.server import OWN_BACKENDS
 
 # Backends that the embedded runtime serves.
-BACKENDS = ("fil", "onnxruntime", "openvino", "python", "pytorch")
-# Those among them that are this project's own, on Triton's Python backend; NVIDIA's are in C++.
-OWN_BACKENDS = frozenset(BACKENDS) - {"python"}
+BACKENDS = tuple(sorted({"python", *OWN_BACKENDS}))
 
 # Minor versions of Python 3 that this package and the wheel's stubs have in common.
 MINORS = range(11, 14)

@@ -19,6 +19,7 @@ class Purpose(StrEnum):
     CALIBRATE = "calibrate"
     BASELINE = "baseline"
     RACE = "race"
+    PAIR = "pair"
     SWEEP = "sweep"
 
 

@@ -234,6 +234,7 @@ class TuneSettings:
         cores: that all instances share; a fraction where a quota is one.
         budget_s: tuning time, everything included.
         sweep_s: part of it in which the choice is measured at rates; none when 0.
+        pairs_s: part of it in which the choice is held against what is there.
         seed: of the order of measurements and of the simulations.
         immaterial: differences up to this share do not matter; the simpler configuration wins.
         margin: error of predictions as a share; candidates predicted this far behind still race.
@@ -252,6 +253,7 @@ class TuneSettings:
     cores: float
     budget_s: float = 120.0
     sweep_s: float = 0.0
+    pairs_s: float = 0.0
     seed: int = 0
     immaterial: float = 0.03
     margin: float = 0.25
@@ -271,7 +273,7 @@ class TuneSettings:
     @property
     def race_s(self) -> float:
         """Tuning time until the choice stands."""
-        return self.budget_s - self.sweep_s
+        return self.budget_s - self.sweep_s - self.pairs_s
 
     @property
     def samples(self) -> int:

@@ -56,6 +56,7 @@ class Race:
         forecasts: the shortlist, best first.
         calibrated: the measurements before the race; what they took of the time counts.
         incumbent: always in the race, so that tuning never makes things worse.
+        rivals: further ones that are always in it.
         baseline: measured beside the candidates but never chosen.
 
     Attributes:
@@ -72,7 +73,9 @@ class Race:
         calibrated: History = (),
         incumbent: Candidate | None = None,
         baseline: Candidate | None = None,
+        rivals: Sequence[Candidate] = (),
     ) -> None:
+        self._rivals = rivals
         self.settings, self.space, self.predictor = settings, space, predictor
         self.forecasts, self.incumbent, self.baseline = forecasts, incumbent, baseline
         self.judge = Judge(settings, predictor)
@@ -138,9 +141,9 @@ class Race:
             if not any(_alike(forecast, other) for other in chosen):
                 chosen.append(forecast)
         arms = {f.candidate: Arm(f.candidate, f.load) for f in chosen}
-        if self.incumbent is not None and self.incumbent not in arms:
-            load = self.predictor.load_for(self.incumbent)
-            arms[self.incumbent] = Arm(self.incumbent, load)
+        for one in (self.incumbent, *self._rivals):
+            if one is not None and one not in arms:
+                arms[one] = Arm(one, self.predictor.load_for(one))
         return arms
 
     def _open_round(self) -> None:

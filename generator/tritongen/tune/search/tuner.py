@@ -3,8 +3,9 @@
 A tuning run goes through these phases. *Calibrate*: few short measurements fit the model of the
 server. *Predict*: every candidate is bounded or simulated, and those that cannot be best are left
 out. *Race*: the others are measured in rounds until one is ahead, the differences do not matter,
-the goal turns out to be infeasible, or the time is up. *Sweep*: the choice is measured at rates,
-which changes nothing of it.
+the goal turns out to be infeasible, or the time is up. *Pair*: the winner is held against what is
+there and what `build` gives, and stands only where it is better. *Sweep*: the choice is measured at
+rates, which changes nothing of it.
 """
 
 import math
@@ -14,6 +15,7 @@ from enum import StrEnum
 
 from tritongen.queueing import ClosedLoop, Loop, OpenLoop, ServiceTimes
 from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
+from tritongen.tune.search.final_pairs import Rivals, pair_tasks, settled
 from tritongen.tune.search.judge import RaceState, RaceVerdict, Status
 from tritongen.tune.search.measurement_records import History, Purpose, Task, TaskRecord, elapsed_s
 from tritongen.tune.search.objective import GoalKind, Objective, Performance, TuneSettings
@@ -33,6 +35,7 @@ class Phase(StrEnum):
 
     CALIBRATE = "calibrate"
     RACE = "race"
+    PAIR = "pair"
     SWEEP = "sweep"
 
 
@@ -65,6 +68,7 @@ class TuningChoice:
         feasible: whether the goal's conditions hold as measured (or predicted).
         tied: candidates without a difference that matters, this one included, simplest first.
         nearest: goals that could be met instead, when this one cannot.
+        raced: who won the race where it is not served, since it is not better; else None.
     """
 
     candidate: Candidate
@@ -74,6 +78,7 @@ class TuningChoice:
     feasible: bool
     tied: tuple[Candidate, ...] = ()
     nearest: tuple[Objective, ...] = ()
+    raced: Candidate | None = None
 
 
 class Tuner:
@@ -86,6 +91,7 @@ class Tuner:
         baseline: measured beside the candidates, never chosen: what the server does by itself.
         prior: service times known from elsewhere, which make calibration shorter.
         history: of an earlier run that was killed; the search goes on as if it had not been.
+        rivals: whom the winner must be better than; None takes the winner as it is.
 
     Attributes:
         history: what was measured.
@@ -100,8 +106,9 @@ class Tuner:
         baseline: Candidate | None = None,
         prior: ServiceTimes | None = None,
         history: History = (),
+        rivals: Rivals | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._rivals = settings, rivals
         self.objective = settings.objective
         self.space = space
         self._incumbent = incumbent or space.one_thread_each
@@ -151,6 +158,16 @@ class Tuner:
         found = any(one.task.purpose is Purpose.RACE and one.sound for one in raced)
         return wanted <= done and elapsed_s >= self._settings.race_s * (1.0 if found else 2.0)
 
+    def pairs(self) -> TunerStep | None:
+        """What to measure to hold the winner against what is there; None when that is done."""
+        winner, rivals = self._winner(), self._rivals
+        if rivals is None or winner.measured is None:
+            return None
+        rows, seconds = self.space.request_rows, self._settings.pairs_s
+        chosen, objective = winner.candidate, self.objective
+        tasks = pair_tasks(chosen, rivals, objective, rows, seconds, self.history)
+        return TunerStep(Phase.PAIR, tasks[0].round, tasks, len(tasks)) if tasks else None
+
     def sweep(self) -> TunerStep | None:
         """What to measure at rates, once the choice stands; None when that is done."""
         race, choice, seconds = self.race, self.best(), self._settings.sweep_s
@@ -163,7 +180,22 @@ class Tuner:
         return TunerStep(Phase.SWEEP, tasks[0].round, tasks, 1) if tasks else None
 
     def best(self) -> TuningChoice:
-        """The best so far: as measured, before that as predicted, before that the incumbent."""
+        """The best so far: the race's winner, or what it is no better than."""
+        winner, rivals, race = self._winner(), self._rivals, self.race
+        if rivals is None or race is None or winner.measured is None:
+            return winner
+        chosen = settled(winner.candidate, rivals, self.objective, self.history)
+        state = race.settled()
+        found = state.standings.measurement(chosen)
+        holds = state.standings.excess(chosen).value <= 0.0
+        if chosen == winner.candidate or found is None or (winner.feasible and not holds):
+            return winner
+        load, verdict = state.arms[chosen].load, winner.verdict
+        raced, nearest = winner.candidate, winner.nearest
+        return TuningChoice(chosen, load, verdict, found, holds, (chosen,), nearest, raced)
+
+    def _winner(self) -> TuningChoice:
+        """The race's: as measured, before that as predicted, before that the incumbent."""
         race = self.race
         if race is None:
             failed = None if self._uncalibrated() else RaceVerdict.FAILED
@@ -235,9 +267,9 @@ class Tuner:
         service_s = calibration.service.alone(rows, 1)
         space = self.space.with_delays(delay_choices(service_s, self.objective.limit_s))
         forecasts = shortlist(predictor, space.candidates(), settings.margin)
-        return Race(
-            settings, space, predictor, forecasts, calibrated, self._incumbent, self._baseline
-        )
+        arms = self._incumbent, self._baseline
+        rivals = (self._rivals.built,) if self._rivals is not None else ()
+        return Race(settings, space, predictor, forecasts, calibrated, *arms, rivals)
 
     def _predicted(self, race: Race, state: RaceState) -> TuningChoice:
         """Before anything was measured, or when nothing could be."""
@@ -320,6 +352,8 @@ def evaluated(tuner: Tuner, ended: str = "") -> tuple[Evaluated, ...]:
             fate = "tied"
         predicted = race.predictor.under(arm.candidate, arm.load).outcome
         why = _why(arm.why, fate, choice.candidate, _ENDS[ended], measured=found is not None)
+        if arm.candidate == choice.raced:
+            fate, why = "tied", f"not surely better than {choice.candidate.key} for the clients"
         rows.append(Evaluated(arm.candidate, arm.load, fate, predicted, found, why))
     rows.sort(key=lambda row: (row.fate != "best", -state.standings.gain(row.candidate)))
     unraced = f"{_ENDS[ended]} before it raced" if ended else "no time to race"
