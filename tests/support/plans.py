@@ -12,7 +12,8 @@ from tritongen.model.evidence import (
     Tuned,
 )
 from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat
-from tritongen.model.intent import ModelIntent, SequenceControl, SequenceIntent, SequenceStrategy
+from tritongen.model.intent import ModelIntent
+from tritongen.model.sequence_intent import SequenceControl, SequenceIntent, SequenceStrategy
 from tritongen.model.tensors import DType, TensorSpec
 
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_./:-]{0,11}", fullmatch=True)

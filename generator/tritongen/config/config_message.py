@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from tritongen.config.protobuf import Message, model_config_module, new_model_config
-from tritongen.model.intent import SequenceControl
+from tritongen.model.sequence_intent import SequenceControl
 from tritongen.model.serving_plan import (
     EnsemblePlan,
     InstanceKind,

@@ -14,8 +14,9 @@ from tritongen.formats.servability import validate
 from tritongen.model.declared_tensors import with_declared
 from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.releases import Release
+from tritongen.model.sequence_intent import SequenceIntent
 from tritongen.model.sequence_states import INITIAL_FOLDER, initial_file, likely_states
 from tritongen.system.paths import contained
 

@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from tritongen.model.business import Business, Pattern, Payload
 from tritongen.model.client_protocol import ClientProtocol
-from tritongen.model.intent_key import Key, KeyGroup, TextForm, duration_ms, size_bytes
+from tritongen.model.intent_key import DURATION_MS, Key, KeyGroup, TextForm, size_bytes
+from tritongen.model.sequence_intent import SequenceIntent
 from tritongen.model.tensors import DType
 
 DEFAULT_MAX_DROP = 0.01
@@ -18,7 +19,6 @@ DEFAULT_TRITON = "26.07"
 PERCENTILES: Mapping[str, float] = {
     "p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9,
 }  # fmt: skip
-_DURATION = TextForm("a duration such as 20ms, 1.5s or 250us", read=duration_ms)
 _TENSOR_NAME = TextForm("the name of a tensor")
 _RATE = KeyGroup("rate", "requests per second; a number is the average", bare="average")
 _ACCURACY = KeyGroup("accuracy", "what quantisation may cost, and how that is measured")
@@ -29,7 +29,7 @@ _LATENCY = Key(
     "latency",
     members={name: f"goal at the {name} percentile" for name in PERCENTILES},
     bare="p99",
-    text=_DURATION,
+    text=DURATION_MS,
 )
 NO_BATCH = "batch: false"
 # A trial compares so many rows with rows alone; more where clients send more.
@@ -169,60 +169,6 @@ class ClientChange(StrEnum):
     """What a fix may ask of clients."""
 
     LAYOUT = "layout"
-
-
-class SequenceStrategy(StrEnum):
-    """How Triton's sequence batcher forms executions."""
-
-    OLDEST = "oldest"
-    DIRECT = "direct"
-
-
-class SequenceControl(StrEnum):
-    """What the sequence batcher can tell a model of each request."""
-
-    START = "start"
-    END = "end"
-    READY = "ready"
-    ID = "id"
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceIntent:
-    """Requests that belong together, and the state that the server keeps between them."""
-
-    state: Mapping[str, str] = Key(
-        "state input: the output that holds the next state; the server keeps it",
-        text=TextForm("the name of an output"),
-    ).mapping()
-    initial: Mapping[str, str] = Key(
-        "state input: a file with the first state, raw little-endian numbers; else zeros",
-        text=TextForm("a path below this folder", r"[A-Za-z0-9_][A-Za-z0-9_./-]*"),
-    ).mapping()
-    controls: Mapping[SequenceControl, str] = Key(
-        "inputs of the model that the server fills",
-        text=TextForm("the name of an input"),
-        members={
-            SequenceControl.START: "input that is 1 at a sequence's first request",
-            SequenceControl.END: "input that is 1 at a sequence's last request",
-            SequenceControl.READY: "input that is 1 for rows that hold a request",
-            SequenceControl.ID: "input that holds the sequence's number",
-        },
-    ).mapping()
-    strategy: SequenceStrategy = Key(
-        "oldest (default) batches sequences as they come, direct gives each a row of its own"
-    ).default(SequenceStrategy.OLDEST)
-    concurrent: int | None = Key(
-        "sequences open at the same time", minimum=1, maximum=1_000_000
-    ).default(None)
-    idle_ms: float | None = Key(
-        "a sequence without requests for so long loses its state", "idle", text=_DURATION
-    ).default(None)
-
-    @property
-    def own_inputs(self) -> frozenset[str]:
-        """Inputs of the model that the server feeds itself."""
-        return frozenset(self.state) | frozenset(self.controls.values())
 
 
 class Overload(StrEnum):

@@ -134,6 +134,9 @@ def duration_ms(text: str) -> float | None:
     return value if value > 0 else None
 
 
+DURATION_MS = TextForm("a duration such as 20ms, 1.5s or 250us", read=duration_ms)
+
+
 def long_duration_ms(text: str) -> float | None:
     """Milliseconds of a text such as ``90s``, ``5m`` or ``2h``."""
     text = text.strip()

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from tritongen.model.findings import Finding
-from tritongen.model.intent import SequenceControl
+from tritongen.model.sequence_intent import SequenceControl
 from tritongen.model.tensors import DType
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tritongen.model.backends.pytorch import index_of
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import SequenceControl, SequenceIntent, SequenceStrategy
+from tritongen.model.sequence_intent import SequenceControl, SequenceIntent, SequenceStrategy
 from tritongen.model.sequence_states import initial_file
 from tritongen.model.serving_plan import (
     Planned,

@@ -12,7 +12,8 @@ import yaml
 from tritongen.errors import InvalidInputError
 from tritongen.intent import json_schema, raise_faults, read_intent
 from tritongen.intent.reader import parse_intent
-from tritongen.model.intent import SequenceControl, WeightsMode
+from tritongen.model.intent import WeightsMode
+from tritongen.model.sequence_intent import SequenceControl
 from tritongen.model.tensors import DType
 
 FULL = """

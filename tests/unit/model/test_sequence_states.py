@@ -7,8 +7,9 @@ from support.recurrent import cell
 from tritongen.formats import inspect_folder
 from tritongen.intent.reader import parse_intent
 from tritongen.model.facts import ModelFacts, ModelFormat
-from tritongen.model.intent import Intent, ModelIntent, SequenceIntent
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.releases import find
+from tritongen.model.sequence_intent import SequenceIntent
 from tritongen.model.sequence_states import likely_states
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.repository.drafts import draft_intent
