@@ -4,13 +4,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import good, present, print_table, severe, tell_of_code
+from tritongen.cli.output import good, present, print_table, severe, suggest, tell_of_code
 from tritongen.cli.parser import CommandParser, address, existing_folder
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tritongen.serving.verify import VerifiedModel
 
 EXAMPLES = """\
@@ -29,7 +31,7 @@ def register(parser: CommandParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare and print; exit 1 when an output differs or a model was not compared."""
+    """Compare and print; exit 1 when an output differs, or a model is stale or not compared."""
     from tritongen.serving.verify import verify
 
     models = verify(
@@ -43,12 +45,18 @@ def run(options: argparse.Namespace) -> int:
     present(
         options.format,
         lambda: {"models": [_json(model) for model in models]},
-        lambda: print_table(
-            ("model", "verdict", "greatest difference", ""),
-            [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
-        ),
+        lambda: _print(models, own=not options.url),
     )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
+
+
+def _print(models: "Sequence[VerifiedModel]", *, own: bool) -> None:
+    print_table(
+        ("model", "verdict", "greatest difference", ""),
+        [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
+    )
+    if own and any(one.stale for one in models):
+        suggest("tritongen restart, then tritongen verify")
 
 
 def _json(model: "VerifiedModel") -> dict[str, object]:
