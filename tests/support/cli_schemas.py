@@ -112,7 +112,7 @@ ENDPOINTS = _object(http=ENDPOINT, grpc=ENDPOINT, metrics=ENDPOINT)
 VERIFIED = _object(
     name=NAME,
     ok=BOOL,
-    verdict={"enum": ["equal", "different", "not-compared"]},
+    verdict={"enum": ["equal", "different", "not-compared", "stale"]},
     outputs=_list(_object(name=NAME, max_abs_diff=NUMBER)),
     reason=NAME,
 )

@@ -107,6 +107,27 @@ def test_an_overlay_turns_batching_off(built: Project, size: str) -> None:
     assert "dims: [ -1, 4 ]" in off
 
 
+def test_the_table_shows_what_is_written(built: Project) -> None:
+    """Not the plan, where an overlay has the last word."""
+    parameters = 'parameters: {intra_op_thread_count: "2"}'
+    groups = "instance_group: [{count: 1, kind: KIND_CPU}]"
+    overlay = f"overlay: {{{parameters}, {groups}, dynamic_batching: null, max_batch_size: 4}}"
+    text = INTENT.replace("cpus: 4", "cpus: 64")
+    built.write("models/tritongen.yaml", f"{text}    {overlay}\n")
+    document = built.json("build", "models")
+    (model,) = (item for item in document["models"] if item["name"] == "dense")
+    shown = ("max_batch_size", "instances", "threads", "dynamic_batching")
+    assert [model[key] for key in shown] == [4, 1, 2, False]
+    ran = built.run("build", "models")
+    (line,) = (line for line in ran.out.splitlines() if line.startswith("dense "))
+    assert line.split(maxsplit=5) == ["dense", "4", "1", "×", "2", "off: by the overlay"]
+    # So does the sum below it.
+    others = sum(
+        item["instances"] * item["threads"] for item in document["models"] if item is not model
+    )
+    assert document["threads"] == others + 2
+
+
 def test_an_overlay_sets_the_batch_size_that_is_planned_for(built: Project) -> None:
     built.write("models/tritongen.yaml", f"{INTENT}    overlay: {{max_batch_size: 1}}\n")
     built.run("build", "models")

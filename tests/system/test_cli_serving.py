@@ -1,6 +1,8 @@
 """`up`, `status`, `verify`, `logs` and `down`: one server a project, and what a plan asks of it."""
 
 import os
+import re
+import shutil
 import signal
 
 import pytest
@@ -42,13 +44,50 @@ def test_verify_finds_a_server_that_answers_otherwise(served: Project) -> None:
     before = path.read_bytes()
     path.write_bytes(dense(seed=8).SerializeToString())
     try:
-        document = served.json("verify", expect=1)
+        own = served.json("verify", expect=1)
+        address = served.json("status")["endpoints"]["http"]
+        elsewhere = served.json("verify", "-u", address, expect=1)
     finally:
         path.write_bytes(before)
-    verdicts = {item["name"]: item for item in document["models"]}
-    assert verdicts["dense"]["verdict"] == "different"
-    assert "differs by" in verdicts["dense"]["reason"]
-    assert verdicts["fixed"]["verdict"] == "equal"
+    dense_own, dense_elsewhere = (
+        next(item for item in document["models"] if item["name"] == "dense")
+        for document in (own, elsewhere)
+    )
+    # Only of the own server it is known that it is older than the file.
+    assert (dense_own["verdict"], dense_elsewhere["verdict"]) == ("stale", "different")
+    assert "dense/1/model.onnx is newer than the server" in dense_own["reason"]
+    assert all("differs by" in item["reason"] for item in (dense_own, dense_elsewhere))
+    verdicts = {item["name"]: item["verdict"] for item in own["models"]}
+    assert verdicts["fixed"] == "equal"
+    # The same bytes again, though written later.
+    assert all(item["verdict"] == "equal" for item in served.json("verify")["models"])
+
+
+def test_verify_finds_a_server_of_an_older_repository(served: Project) -> None:
+    path = served.config("labels")
+    before = path.read_text()
+    path.write_text(re.sub(r"max_batch_size: \d+", "max_batch_size: 3", before))
+    later = shutil.copytree(served.repository / "fixed", served.repository / "later")
+    later.joinpath("config.pbtxt").write_text(
+        later.joinpath("config.pbtxt").read_text().replace('name: "fixed"', 'name: "later"')
+    )
+    try:
+        document = served.json("verify", expect=1)
+        told = served.run("verify", expect=1).out
+    finally:
+        path.write_text(before)
+        shutil.rmtree(later)
+    found = {item["name"]: item for item in document["models"]}
+    assert {name for name, item in found.items() if item["verdict"] == "stale"} == {
+        "labels", "later"
+    }  # fmt: skip
+    assert "max_batch_size: 3 on disk, " in found["labels"]["reason"]
+    assert "before this model was built" in found["later"]["reason"]
+    assert not found["labels"]["ok"]
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("la")] == [
+        "stale", "stale"
+    ]  # fmt: skip
+    assert "tritongen restart" in told
 
 
 def test_verify_does_not_call_different_what_it_could_not_compare(served: Project) -> None:

@@ -1,5 +1,8 @@
 """Models of Triton's Python backend, whose stub was compiled for numpy 1, with this numpy."""
 
+import io
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -169,6 +172,50 @@ def test_decoupled_models_are_planned_served_and_verified(project, embedded_runt
     project.write("models/tritongen.yaml", f"models: {{repeat: {{{wish}}}}}")
     (lost,) = project.json("build", "models", "--force", expect=1)["left_out"]
     assert (lost["name"], lost["code"]) == ("repeat", "TG525")
+
+
+PACKED = """
+import os
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    @staticmethod
+    def auto_complete_config(config):
+        config.add_input({"name": "X", "data_type": "TYPE_FP32", "dims": [1]})
+        config.add_output({"name": "Y", "data_type": "TYPE_FP32", "dims": [1]})
+        return config
+
+    def execute(self, requests):
+        y = np.array([float(os.environ.get("OF_THE_ENVIRONMENT", "0"))], np.float32)
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", y)]) for _ in requests]
+"""
+
+
+@pytest.mark.parametrize("place", ["packed/1/env.tar.gz", "packed/env.tar.gz"])
+def test_a_packed_environment_is_planned_and_served(project, embedded_runtime, place):
+    project.write("models/packed/1/model.py", PACKED)
+    script = b"export OF_THE_ENVIRONMENT=7\n"
+    with tarfile.open(project.models / place, "w:gz") as archive:
+        for name, data in (("bin/activate", script), ("conda-meta/history", b"")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    project.run("build", "models")
+    text = project.config("packed").read_text()
+    assert f'"$$TRITON_MODEL_DIRECTORY/{place.partition("/")[2]}"' in text
+    assert "the packed environment that lies beside model.py" in text
+    assert not project.json("build", "models", "--check")["drift"]
+    assert project.json("check")["summary"]["errors"] == 0
+    try:
+        project.run("up", *FREE_PORTS)
+        with HttpClient(project.json("status")["endpoints"]["http"]) as client:
+            answer = client.infer("packed", {"X": np.zeros(1, np.float32)})
+    finally:
+        project.run("down")
+    assert answer["Y"].tolist() == [7.0], "the server ran it in its environment"
 
 
 CALLER = """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tritongen.repository.build import BuildOptions, BuildResult
     from tritongen.repository.compare import DifferenceKind
     from tritongen.repository.project import Project
+    from tritongen.repository.render_repository import Outline
 
 EXAMPLES = """\
   tritongen build ./models                     write model_repository/
@@ -162,14 +163,13 @@ def _json(result: "BuildResult") -> dict[str, object]:
         "written": result.written,
         "drift": result.drift and not result.written,
         "cores": result.plan.server.cores.value,
-        "threads": result.plan.total_threads,
+        "threads": result.threads,
         "models": [
             {
                 "name": item.plan.name,
                 "config": f"{item.plan.name}/{CONFIG_FILE}",
                 "max_batch_size": item.max_batch_size,
-                "instances": item.plan.instances.value,
-                "threads": item.plan.threads.value,
+                **view(item, "instances", "threads"),
                 "dynamic_batching": item.batching,
                 "variant": item.variant or None,
             }
@@ -197,9 +197,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
         [
             (
                 f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
-                str(item.plan.max_batch_size.value),
-                f"{item.plan.instances.value} × {item.plan.threads.value}",
-                _batching(item.plan.batching is not None, item.plan.batching_off),
+                str(item.max_batch_size),
+                f"{item.instances} × {item.threads}",
+                _batching(item),
             )
             for item in result.models
         ],
@@ -215,7 +215,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
     limited = is_rate_limited(result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
-    say(dim(f"{result.plan.total_threads} threads of {cores} cores{held}"))
+    say(dim(f"{result.threads} threads of {cores} cores{held}"))
     output.print_left_out(dict(result.plan.refused))
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
@@ -243,9 +243,15 @@ def _told(kind: "DifferenceKind", written: bool) -> str:
     return done.get(kind, kind.value) if written else kind.value
 
 
-def _batching(on: bool, off: object) -> str:
-    sentence = str(getattr(off, "sentence", ""))
-    return "on" if on else f"off{': ' if sentence else ''}{sentence}"
+def _batching(item: "Outline") -> str:
+    """Whether requests are merged, and why not; an overlay needs no other reason."""
+    if item.batching:
+        return "on"
+    off = item.plan.batching_off
+    sentence = off.sentence if off is not None else ""
+    if item.plan.batching is not None:
+        sentence = "by the overlay"
+    return f"off: {sentence}" if sentence else "off"
 
 
 def _conclude(result: "BuildResult", options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import good, present, print_table, severe, tell_of_code
+from tritongen.cli.output import good, present, print_table, severe, suggest, tell_of_code
 from tritongen.cli.parser import CommandParser, address, existing_folder
 from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode
@@ -12,6 +12,8 @@ from tritongen.model.codec import view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tritongen.serving.verify import VerifiedModel
 
 EXAMPLES = """\
@@ -39,7 +41,7 @@ def register(parser: CommandParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare and print; exit 1 when an output differs or a model was not compared."""
+    """Compare and print; exit 1 when an output differs, or a model is stale or not compared."""
     from tritongen.serving.verify import verify
 
     with time_limit(options.timeout):
@@ -55,10 +57,7 @@ def run(options: argparse.Namespace) -> int:
     present(
         options.format,
         lambda: {"models": [_json(model) for model in models]},
-        lambda: print_table(
-            ("model", "verdict", "greatest difference", ""),
-            [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
-        ),
+        lambda: _print(models, own=not options.url),
     )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
 
@@ -67,6 +66,15 @@ def _data(text: str) -> tuple[str, str]:
     """``MODEL=FILE``, or a file for whichever model it is."""
     model, _, path = text.rpartition("=")
     return model, path
+
+
+def _print(models: "Sequence[VerifiedModel]", *, own: bool) -> None:
+    print_table(
+        ("model", "verdict", "greatest difference", ""),
+        [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
+    )
+    if own and any(one.stale for one in models):
+        suggest("tritongen restart, then tritongen verify")
 
 
 def _json(model: "VerifiedModel") -> dict[str, object]:

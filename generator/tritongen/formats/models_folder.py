@@ -107,7 +107,7 @@ def inspect_model(
         findings += _recurrent(facts)
         return replace(facts, findings=tuple(findings))
     beside, faults = _first_states(root, facts, intent.sequence)
-    return replace(facts, findings=(*findings, *faults), beside=beside)
+    return replace(facts, findings=(*findings, *faults), beside=(*facts.beside, *beside))
 
 
 def _first_states(

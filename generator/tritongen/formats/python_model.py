@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.python_environment import packed_environments
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import NAMED_LATER, FileRef, ModelFacts, ModelVersion, PythonFacts
 from tritongen.model.findings import Severity
@@ -40,12 +41,15 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         raise DamagedError(f"the file defines no class {CLASS_NAME}")
     literals = _literals(tree)
     completing = _method(model, "auto_complete_config")
+    files = tuple(_beside(source))
+    packed = packed_environments(source, files)
     facts = PythonFacts(
         decoupled=_decoupled(completing, literals),
         max_batch_size=_max_batch_size(completing, literals),
         callees=tuple(dict.fromkeys(_callees(tree, literals))),
         completes=completing is not None,
         sends=next(_calls(tree, "get_response_sender"), None) is not None,
+        environment=packed[0].target if len(packed) == 1 else "",
     )
     batched = (facts.max_batch_size or 0) > 0
     findings = []
@@ -54,9 +58,13 @@ def read_python_model(source: ModelSource) -> ModelFacts:
     if facts.callees:
         message = f"it calls {', '.join(facts.callees)}"
         findings.append(source.facts.finding("TG141", message, severity=Severity.INFO))
+    if len(packed) > 1:
+        message = f"none of its packed environments is used: {', '.join(i.target for i in packed)}"
+        findings.append(source.facts.finding("TG151", message, severity=Severity.WARNING))
     return replace(
         source.facts,
-        versions=(ModelVersion(source.version, tuple(_beside(source))),),
+        versions=(ModelVersion(source.version, files),),
+        beside=tuple(ref for ref in packed if len(packed) == 1 and "/" not in ref.target),
         inputs=tuple(_tensors(completing, "add_input", literals, batched)),
         outputs=tuple(_tensors(completing, "add_output", literals, batched)),
         python=facts,

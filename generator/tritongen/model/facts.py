@@ -187,6 +187,7 @@ class PythonFacts:
         max_batch_size: that it sets, None when it does not say.
         callees: names of models that it calls; `NAMED_LATER` for one that no literal names.
         completes: whether it has `auto_complete_config`.
+        environment: path of its packed Python environment in the served folder; empty for none.
     """
 
     decoupled: bool | None = None
@@ -194,6 +195,7 @@ class PythonFacts:
     callees: tuple[str, ...] = ()
     completes: bool = False
     sends: bool = False
+    environment: str = ""
 
     @property
     def is_decoupled(self) -> bool:
@@ -223,7 +225,7 @@ class ModelFacts:
         producer: what wrote the file, in its own words; empty where the format does not say.
         findings: what inspection and validation have to say.
         beside: files that lie beside the version folders; their `target` is relative to the
-            model's folder, and their `source` is what tritongen.yaml names.
+            model's folder.
     """
 
     name: str

@@ -10,7 +10,7 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Location, Severity, finding
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
-from tritongen.model.serving_plan import ServingPlan
+from tritongen.model.serving_plan import InstanceKind, ServingPlan
 from tritongen.planner import left_out, plan_serving
 from tritongen.repository.check import Survey, Texts, survey_texts
 from tritongen.repository.compare import (
@@ -96,6 +96,12 @@ class BuildResult:
     written: bool
     kept: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[Finding, ...] = ()
+
+    @property
+    def threads(self) -> int:
+        """Threads of all CPU instances together, as written."""
+        on_cpu = (item for item in self.models if item.plan.kind.value is InstanceKind.CPU)
+        return sum(item.instances * item.threads for item in on_cpu)
 
     @property
     def drift(self) -> bool:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from tritongen.config.config_message import ConfigMessage, build_ensemble, build_message
 from tritongen.config.config_text import Header, render_config
 from tritongen.config.overlay import apply_overlay
+from tritongen.model.backends import BACKENDS, ThreadScope, threads_each
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
@@ -83,6 +84,7 @@ class Outline:
         facts: of the model, or of the variant that stands in for it.
         backend: that serves it.
         instances: of all groups, the overlay's included.
+        threads: of each instance, the overlay's parameters included.
         max_batch_size: as written.
         batching: whether the dynamic batcher is on.
         digests: (path relative to the repository, sha256) of every text.
@@ -94,6 +96,7 @@ class Outline:
     facts: ModelFacts
     backend: str
     instances: int
+    threads: int
     max_batch_size: int
     batching: bool
     digests: tuple[tuple[str, str], ...]
@@ -104,18 +107,31 @@ class Outline:
 def outline(item: RenderedModel) -> Outline:
     """What is kept of a rendered model."""
     message = item.config.message
-    group = message.instance_group
+    instances = sum(entry.count for entry in message.instance_group)
+    instances = instances or item.plan.instances.value
     return Outline(
         plan=item.plan,
         facts=item.facts,
         backend=message.backend,
-        instances=sum(entry.count for entry in group) or item.plan.instances.value,
+        instances=instances,
+        threads=_threads(item, instances),
         max_batch_size=message.max_batch_size,
         batching=message.HasField("dynamic_batching"),
         digests=tuple((path, digest(text.encode())) for path, text in item.files.items()),
         room=room_of(message),
         variant=item.variant,
     )
+
+
+def _threads(item: RenderedModel, instances: int) -> int:
+    """Threads of each instance as written, where the configuration states them at all."""
+    message = item.config.message
+    rule = BACKENDS[message.backend].threads if message.backend in BACKENDS else None
+    if rule is None or rule.intra_key not in message.parameters:
+        return item.plan.threads.value
+    stated = {key: one.string_value for key, one in message.parameters.items()}
+    threads = threads_each(rule, stated, {}) or item.plan.threads.value
+    return max(1, threads // instances) if rule.scope is ThreadScope.MODEL else threads
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def repository_drift(client: ServerClient, repository: Path) -> tuple[Finding, .
             for name in sorted(here - there)
         ),
         *(_drift(name, "is served, and not on disk") for name in sorted(there - here)),
-        *(item for name in sorted(here & there) for item in _model_drift(client, repository, name)),
+        *(item for name in sorted(here & there) for item in model_drift(client, repository, name)),
     )
 
 
@@ -62,8 +62,11 @@ def _drift(name: str, message: str, field: str = "") -> Finding:
     return finding("TG853", Severity.WARNING, message, model=name, field=field)
 
 
-def _model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[Finding]:
-    """One model; what the server does not serve is told by its status, and has no configuration."""
+def model_drift(client: ServerClient, repository: Path, name: str) -> Iterator[Finding]:
+    """One model's part of `repository_drift`, from the same clients and with the same errors.
+
+    What the server does not serve is told by its status, and has no configuration.
+    """
     try:
         served = config_message(client, name)
     except EnvironmentProblem as problem:

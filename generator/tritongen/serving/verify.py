@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import read_lock
 from tritongen.serving.lifecycle import running_server
 from tritongen.serving.served_config import config_document
+from tritongen.serving.verify_age import RepositoryAge
 from tritongen.serving.verify_runs import (
     LocalRuns,
     Outputs,
@@ -53,16 +54,22 @@ class VerifiedOutput:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedModel:
-    """One model; `reason` says why it is not right, or how it was compared."""
+    """One model; `reason` says why it is not right, or how it was compared.
+
+    `stale` is one that the server serves from an older repository than the folder.
+    """
 
     name: str
     ok: bool
     outputs: tuple[VerifiedOutput, ...]
     reason: str = ""
+    stale: bool = False
 
     @property
     def verdict(self) -> str:
-        """``equal``, ``different``, or ``not-compared`` where one of the two runs gave nothing."""
+        """``stale``, ``equal``, ``different``, or ``not-compared`` where a run gave nothing."""
+        if self.stale:
+            return "stale"
         if self.ok:
             return "equal"
         return "different" if self.outputs else "not-compared"
@@ -93,7 +100,8 @@ def verify(
         InvalidInputError: the repository cannot be read.
         EnvironmentProblem: no server, or the runtime for the local run is missing.
     """
-    endpoints = None if address else running_server(project).endpoints
+    state = None if address else running_server(project).state
+    endpoints = state.endpoints if state is not None else None
     address = address or (endpoints.http if endpoints is not None else "")
     lock = read_lock(repository)
     known = lock.models.items() if lock is not None else ()
@@ -114,10 +122,20 @@ def verify(
         given = GivenSamples.of_repository(repository, data)
         comparison = _Comparison(http, streams, local, models, trials, seed, given)
         pipelines = sorted(written - set(trials))
-        return (
+        found = (
             *(_verdict(name, comparison.of_model) for name in models),
             *(_verdict(name, comparison.of_pipeline) for name in pipelines),
         )
+        age = RepositoryAge(http, repository, state)
+        return tuple(_dated(model, age) for model in found)
+
+
+def _dated(model: VerifiedModel, age: RepositoryAge) -> VerifiedModel:
+    """The same, as stale where the server serves something older than the folder holds."""
+    older = age.why_older(model.name, different=model.verdict == "different")
+    if not older:
+        return model
+    return replace(model, ok=False, stale=True, reason=f"{older}; {model.reason}")
 
 
 def _verdict(name: str, compare: Callable[[str], VerifiedModel]) -> VerifiedModel:

@@ -42,6 +42,13 @@ def tensors(*texts: str, batch: int = 4) -> str:
     return f"{HEAD}max_batch_size: {batch}\n" + "".join(texts)
 
 
+def shrunk(arena: str) -> str:
+    """Parameters by which runs shrink an arena that is on or off, and a first run."""
+    given = parameter("enable_mem_arena", arena)
+    given += parameter("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return given + WARMED_UP.replace("dims: [ 3 ]", "dims: [ 2 ]")
+
+
 def scalar() -> bytes:
     """y = -x of one number."""
     node = helper.make_node("Neg", ["x"], ["y"])
@@ -204,6 +211,13 @@ ONNXRUNTIME: tuple[Case, ...] = (
         stated("execution_mode", "2"),
         codes=("TG501",),
         words="Expected values for  execution_mode are 0 or 1",
+    ),
+    onnx("ort_arena_shrunk", tensors(X, Y) + shrunk("1")),
+    onnx(
+        "ort_arena_off_and_shrunk",
+        tensors(X, Y) + shrunk("0"),
+        codes=("TG526",),
+        words="Did not find an arena based allocator registered for device-id",
     ),
     onnx(
         "ort_bool",

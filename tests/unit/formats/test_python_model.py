@@ -1,5 +1,8 @@
 """A `model.py`, read by its syntax and never run."""
 
+import gzip
+import tarfile
+
 import pytest
 
 from support import format_models as make
@@ -133,3 +136,38 @@ def test_sizes_that_no_configuration_can_hold_are_not_said(tmp_path):
     (tmp_path / "m" / "model.py").write_text(text)
     facts = facts_of(tmp_path)
     assert (facts.python.max_batch_size, facts.inputs[0].shape) == (None, None)
+
+
+def packed(path, *names):
+    """An archive with empty files of these names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    return path
+
+
+def environment_of(root):
+    """The planned environment of the one model, the files beside its versions, its warnings."""
+    facts = facts_of(root, Intent())
+    beside = [ref.target for ref in facts.beside]
+    return facts.python.environment, beside, codes(facts, Severity.WARNING)
+
+
+def test_a_packed_environment_is_found_in_both_places(tmp_path):
+    make.python_model(tmp_path / "m" / "1" / "model.py")
+    # An archive of anything else is data, and so is one that cannot be read.
+    packed(tmp_path / "m/1/data.tar.gz", "words.txt", "library/python3.12")
+    whole = packed(tmp_path / "m/1/cut.tar.gz", "conda-meta/history")
+    whole.write_bytes(whole.read_bytes()[:20])
+    (tmp_path / "m/bomb.tar.gz").write_bytes(gzip.compress(bytes(32 << 20)))
+    assert environment_of(tmp_path) == ("", [], [])
+    inner = packed(tmp_path / "m/1/env.tar.gz", "ssl/cacert.pem", "conda-meta/history")
+    assert environment_of(tmp_path) == ("1/env.tar.gz", [], [])
+    outer = packed(tmp_path / "m/venv.tar.gz", "./bin/activate")
+    assert environment_of(tmp_path) == ("", [], ["TG151"])
+    inner.unlink()
+    assert environment_of(tmp_path) == ("venv.tar.gz", ["venv.tar.gz"], [])
+    outer.unlink()
+    outer.symlink_to("/etc/hostname")
+    assert environment_of(tmp_path) == ("", [], [])

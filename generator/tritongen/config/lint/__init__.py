@@ -104,6 +104,7 @@ BACKEND_RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "onnxruntime": (
             backend_onnxruntime.graph_level,
             backend_onnxruntime.accelerators,
+            backend_onnxruntime.arena_shrinkage,
             backend_onnxruntime.inspected_faults,
             backend_onnxruntime.compared,
             backend_onnxruntime.without_completion,

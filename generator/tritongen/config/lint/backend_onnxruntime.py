@@ -13,6 +13,7 @@ from tritongen.config.lint.linted_model import LintedModel, show_dims
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import Message, map_path
 from tritongen.config.protobuf import dtype_name, dtype_of
+from tritongen.model.backends.onnxruntime import ONNXRUNTIME
 from tritongen.model.declared_tensors import with_reported
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
@@ -25,6 +26,7 @@ _FILE_CODES = frozenset(
 )
 _UNREAD_CODES = frozenset({"TG102", "TG103"})
 _NON_TENSOR_CODES = frozenset({"TG110", "TG111", "TG112"})
+_SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 _CUDA_SINCE = "24.07"
 _TRT_OPTIONS_SINCE = "24.04"
 _TRT_BF16_SINCE = "26.02"
@@ -316,6 +318,15 @@ def graph_level(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     yield report(
         "TG625", "optimization.graph.level", f"graph level {level} means {meaning}; 0 means all"
     )
+
+
+def arena_shrinkage(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """An arena that is off cannot be shrunk: each run fails, and the first is the warm-up's."""
+    places = model.parameters.get(_SHRINKAGE, "").split(";")
+    arena = model.parameters.get("enable_mem_arena", "").lower()
+    if arena in ONNXRUNTIME.false_texts and any(one.startswith("cpu") for one in places):
+        message = "asks every run to shrink the CPU's arena, which enable_mem_arena turns off"
+        yield model.error("TG526", map_path("parameters", _SHRINKAGE), message)
 
 
 def accelerators(model: LintedModel, context: LintContext) -> Iterator[Finding]:

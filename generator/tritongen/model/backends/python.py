@@ -1,7 +1,16 @@
 """The python backend."""
 
 from tritongen.model.backends import backend_rules as rule
-from tritongen.model.facts import ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat
+
+
+def _settings(facts: ModelFacts, _release: str) -> tuple[rule.Setting, ...]:
+    path = facts.python.environment if facts.python is not None else ""
+    if not path:
+        return ()
+    why = "the packed environment that lies beside model.py"
+    return (rule.Setting("EXECUTION_ENV_PATH", f"$$TRITON_MODEL_DIRECTORY/{path}", why),)
+
 
 PYTHON = rule.BackendRules(
     name="python",
@@ -24,6 +33,7 @@ PYTHON = rule.BackendRules(
             choices=("yes", "no"),
         ),
     ),
+    settings=_settings,
     trial="a stand-in for triton_python_backend_utils",
     embedded="Triton's own",
 )
