@@ -1,6 +1,7 @@
 """Maximum batch size and dynamic batching."""
 
 import math
+import statistics
 from dataclasses import dataclass
 
 from tritongen.model.backends import BatchSupport
@@ -11,8 +12,8 @@ from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_rea
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10
-# So much of that share may be the noise of the two times, or half their spread where that is more:
-# two trials of one model were seen to say 0.88 and 0.91.
+# So much of that share may be the noise of the two times, or a third of the usual spread of a time
+# where that is more: two trials of one model were seen to say 0.88 and 0.91.
 NOISE = 0.03
 # The smallest batch whose items cost at most this much more than the cheapest is large enough.
 KNEE_STEP = 0.05
@@ -198,8 +199,8 @@ def _best_batch(model: ModelInput, threads: int) -> int | None:
 
 def _gaining_share(model: ModelInput) -> float:
     """Share of its cost alone below which an item gains beyond the noise of the times."""
-    spread = max((cost.spread for cost in model.costs if cost.threads == 1), default=0.0)
-    return (1 - MATERIAL_GAIN) * (1 - max(NOISE, min(spread / 2, 0.5)))
+    spread = statistics.median([cost.spread for cost in model.costs if cost.threads == 1] or [0.0])
+    return (1 - MATERIAL_GAIN) * (1 - max(NOISE, min(spread / 3, 0.5)))
 
 
 def _no_gain(model: ModelInput) -> BatchPlan:
