@@ -1,5 +1,7 @@
 """A folder of models whose axes take some sizes and not others: built, served, verified, asked."""
 
+import json
+
 import jsonschema
 import numpy as np
 import pytest
@@ -145,3 +147,14 @@ def test_an_axis_that_the_model_does_not_have_leaves_out_that_model_alone(served
     assert document["refused"] == [{"name": "steps", "codes": ["TG135"]}]
     (told,) = [item for item in document["findings"] if item["code"] == "TG135"]
     assert "axes.length: the model has no such dynamic axis; it has N, seq" in told["message"]
+
+
+def test_axes_of_an_older_lock_are_untested(served):
+    lock = json.loads((served.repository / "tritongen.lock").read_text())
+    for model in lock["models"].values():
+        model["evidence"]["trial"].pop("axes", None)
+    served.write("old/tritongen.lock", json.dumps(lock))
+    document = served.json("inspect", "models", "--output", "old")
+    (steps,) = [item for item in document["models"] if item["name"] == "steps"]
+    assert steps["batchable"]
+    assert [(axis["symbol"], axis["verdict"]) for axis in steps["axes"]] == [("seq", "untested")]

@@ -8,7 +8,7 @@ the rows of a smaller one, as long as the rows of the larger one differ.
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,8 @@ class InputRecipe:
 
     def with_rows(self, rows: int) -> "InputRecipe":
         """The same with another size of axis 0; a scalar stays as it is."""
-        return self.with_size(0, rows) if self.shape else self
-
-    def with_size(self, axis: int, size: int) -> "InputRecipe":
-        """The same with another size of one axis."""
-        return replace(self, shape=(*self.shape[:axis], size, *self.shape[axis + 1 :]))
+        shape = (rows, *self.shape[1:]) if self.shape else self.shape
+        return InputRecipe(self.name, self.dtype, shape, self.values)
 
 
 def observed_recipes(inputs: Iterable[ObservedTensor]) -> tuple[InputRecipe, ...]:
