@@ -93,7 +93,7 @@ def test_what_takes_one_size_says_so_in_the_configuration_and_how_to_mend_it(ser
     assert "models.baked.axes: { seq: { min: 16, max: 16 } }" in told["baked"]["fix"]
     assert "dims: [ 16, 4 ]" in served.config("baked").read_text()
     (dims,) = served.json("explain", "baked", "input[0].dims")["values"]
-    assert "axis 1 (seq) is fixed: no size but 16 runs" in dims["reason"]
+    assert "axis 1 (seq): fixed, no size but 16 runs" in dims["reason"]
     served.write(
         "models/tritongen.yaml", INTENT + "  baked: { axes: { seq: { min: 16, max: 16 } } }\n"
     )

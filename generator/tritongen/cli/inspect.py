@@ -116,7 +116,7 @@ def _print(item: "InspectedModel") -> None:
         say(f"  calls: {', '.join(facts.python.callees)}")
     say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
     for axis in (axis for axis in item.axes if axis.reason):
-        say(f"  {axis.input} {axis.sentence}")
+        say(f"  {axis.input}, {axis.sentence}")
     output.print_findings(item.findings)
     for fix in item.fixes:
         say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")
