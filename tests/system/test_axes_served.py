@@ -1,5 +1,7 @@
 """A folder of models whose axes take some sizes and not others: built, served, verified, asked."""
 
+import json
+
 import jsonschema
 import numpy as np
 import pytest
@@ -91,7 +93,7 @@ def test_what_takes_one_size_says_so_in_the_configuration_and_how_to_mend_it(ser
     assert "models.baked.axes: { seq: { min: 16, max: 16 } }" in told["baked"]["fix"]
     assert "dims: [ 16, 4 ]" in served.config("baked").read_text()
     (dims,) = served.json("explain", "baked", "input[0].dims")["values"]
-    assert "axis 1 (seq) is fixed: no size but 16 runs" in dims["reason"]
+    assert "axis 1 (seq): fixed, no size but 16 runs" in dims["reason"]
     served.write(
         "models/tritongen.yaml", INTENT + "  baked: { axes: { seq: { min: 16, max: 16 } } }\n"
     )
@@ -145,3 +147,14 @@ def test_an_axis_that_the_model_does_not_have_leaves_out_that_model_alone(served
     assert document["refused"] == [{"name": "steps", "codes": ["TG135"]}]
     (told,) = [item for item in document["findings"] if item["code"] == "TG135"]
     assert "axes.length: the model has no such dynamic axis; it has N, seq" in told["message"]
+
+
+def test_axes_of_an_older_lock_are_untested(served):
+    lock = json.loads((served.repository / "tritongen.lock").read_text())
+    for model in lock["models"].values():
+        model["evidence"]["trial"].pop("axes", None)
+    served.write("old/tritongen.lock", json.dumps(lock))
+    document = served.json("inspect", "models", "--output", "old")
+    (steps,) = [item for item in document["models"] if item["name"] == "steps"]
+    assert steps["batchable"]
+    assert [(axis["symbol"], axis["verdict"]) for axis in steps["axes"]] == [("seq", "untested")]

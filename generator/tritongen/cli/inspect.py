@@ -129,8 +129,8 @@ def _print(item: "InspectedModel") -> None:
     if facts.python is not None and facts.python.callees:
         say(f"  calls: {', '.join(facts.python.callees)}")
     say(f"  batch: {'yes' if item.batchable else 'no'} — {item.batch_reason}")
-    for axis in item.axes:
-        say(f"  {axis.input} {axis.sentence}")
+    for axis in (axis for axis in item.axes if axis.reason):
+        say(f"  {axis.input}, {axis.sentence}")
     output.print_findings(item.findings)
     for fix in item.fixes:
         say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")

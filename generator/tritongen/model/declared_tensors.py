@@ -57,19 +57,19 @@ def with_declared(facts: ModelFacts, intent: ModelIntent) -> ModelFacts:
 
 def _unknown_axes(facts: ModelFacts, intent: ModelIntent) -> Iterator[Finding]:
     """Axes of `tritongen.yaml` that are none of the model's dynamic ones."""
-    dims = {
-        f"{spec.name}[{axis}]": dim
-        for spec in facts.inputs
-        for axis, dim in enumerate(spec.shape or ())
+    shapes = {spec.name: spec.shape for spec in facts.inputs}
+    known = {
+        label
+        for name, shape in shapes.items()
+        for axis, dim in enumerate(shape or ())
         if is_dynamic(dim)
+        for label in (str(dim or ""), f"{name}[{axis}]")
     }
-    known = {*dims, *(str(dim) for dim in dims.values() if dim)}
-    if any(spec.shape is None for spec in facts.inputs):
-        return  # the trial finds the axes
-    for name in sorted(set(intent.axes) - known):
-        has = ", ".join(sorted(known)) or "none"
-        message = f"axes.{name}: the model has no such dynamic axis; it has {has}"
-        yield facts.finding("TG135", message, field=f"axes.{name}")
+    # Where a file says nothing of its inputs, the trial finds the axes.
+    for label in sorted(set(intent.axes) - known) if None not in shapes.values() else ():
+        has = ", ".join(sorted(known - {""})) or "none"
+        message = f"axes.{label}: the model has no such dynamic axis; it has {has}"
+        yield facts.finding("TG135", message, field=f"axes.{label}")
 
 
 def with_observed(facts: ModelFacts, trial: Trial | None) -> ModelFacts:

@@ -131,8 +131,8 @@ class AxisProof:
     def sentence(self) -> str:
         """The verdict for people."""
         named = f" ({self.symbol})" if self.symbol else ""
-        because = f": {self.reason}" if self.reason else ""
-        return f"axis {self.axis}{named} is {self.verdict.value}{because}"
+        because = f", {self.reason}" if self.reason else ""
+        return f"axis {self.axis}{named}: {self.verdict.value}{because}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,13 +124,12 @@ class AxisIntent:
     maximum: int = Key("the greatest", "max", minimum=1).default(0)
 
     def among(self, sizes: tuple[int, ...]) -> tuple[int, ...]:
-        """What to feed first: the usual size, else those of some that may come, else a bound."""
+        """What to feed first: the usual size, else of some sizes those that may come."""
         if self.typical:
             return (self.typical,)
         most = self.maximum or max(sizes)
-        return tuple(n for n in sizes if self.minimum <= n <= most) or (
-            self.maximum or self.minimum,
-        )
+        nearest = max(self.minimum, min(sizes[0], most))
+        return (nearest, *(size for size in sizes[1:] if self.minimum <= size <= most))
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,8 @@ class InputRecipe:
 
     def with_rows(self, rows: int) -> "InputRecipe":
         """The same with another size of axis 0; a scalar stays as it is."""
-        return self.with_size(0, rows) if self.shape else self
-
-    def with_size(self, axis: int, size: int) -> "InputRecipe":
-        """The same with another size of one axis."""
-        return replace(self, shape=(*self.shape[:axis], size, *self.shape[axis + 1 :]))
+        shape = (rows, *self.shape[1:]) if self.shape else self.shape
+        return InputRecipe(self.name, self.dtype, shape, self.values)
 
 
 def observed_recipes(inputs: Iterable[ObservedTensor]) -> tuple[InputRecipe, ...]:

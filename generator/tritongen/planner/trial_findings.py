@@ -40,7 +40,7 @@ def _narrow(model: str, axis: AxisProof) -> Finding:
             "Export the model with that axis dynamic, or say that clients send no other size: "
             f"models.{model}.axes: {{ {name}: {{ min: {axis.bound}, max: {axis.bound} }} }}"
         )
-    message = f"input {axis.input!r}: {axis.sentence}"
+    message = f"input {axis.input!r}, {axis.sentence}"
     return finding("TG200", Severity.WARNING, message, model=model, field=axis.input, fix=fix)
 
 

@@ -1,5 +1,6 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ from tritongen.triton.http_client import HttpClient
 from tritongen.triton.messages import TensorMeta
 from tritongen.triton.sample_tensors import Sample
 
+_SYMBOL = re.compile(r"[\w.:/-]+")
 # Chosen: many samples tell the same.
 MAX_REASONS = 4
 
@@ -263,20 +265,32 @@ def _at_other_sizes(
 ) -> dict[str, list[InputRecipe]]:
     """One more request for each free axis, at another size that the trial ran, by what it is."""
     batches = int(config.get("max_batch_size", 0)) > 0
-    dims = {item["name"]: item["dims"] for item in config.get("input", ())}
+    fixed = {
+        (item["name"], axis + batches)
+        for item in config.get("input", ())
+        for axis, dim in enumerate(item["dims"])
+        if int(dim) != -1
+    }
     found = {}
-    for label in dict.fromkeys(item.label for item in axes if item.verdict is AxisVerdict.FREE):
-        places = [item for item in axes if item.label == label]
-        size = places[0].tried[1]
-        summed = any(label in item.symbol and label != item.symbol for item in axes)
-        if summed or any(int(dims[at.input][at.axis - batches]) != -1 for at in places):
-            continue
-        longer = list(recipes)
-        for at in places:
-            longer = [
-                item.with_size(at.axis, size) if item.name == at.input else item for item in longer
+    for free in {item.label: item for item in axes if item.verdict is AxisVerdict.FREE}.values():
+        size = free.tried[1]
+        moved = {
+            (item.input, item.axis): item.label
+            for item in axes
+            if free.label in (item.label, *_SYMBOL.findall(item.symbol))
+        }
+        # A sum of axes, and what the configuration holds to one size, are left as they are.
+        if set(moved.values()) == {free.label} and not fixed & moved.keys():
+            found[f"{free.label} of {size}"] = [
+                replace(
+                    recipe,
+                    shape=tuple(
+                        size if (recipe.name, axis) in moved else before
+                        for axis, before in enumerate(recipe.shape)
+                    ),
+                )
+                for recipe in recipes
             ]
-        found[f"{label} of {size}"] = longer
     return found
 
 

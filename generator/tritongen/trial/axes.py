@@ -4,7 +4,7 @@ A search yields sizes of all axes, by label, and is sent what came of them. Near
 come first, then larger ones by fours, then halves between what ran and what did not.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import combinations
@@ -150,7 +150,8 @@ class _Span:
                 return
 
     def _divide(self, away: int) -> Search[None]:
-        for prime in _primes(abs(away)):
+        parts = [n for n in range(2, abs(away) + 1) if away % n == 0]
+        for prime in (n for n in parts if all(n % other for other in range(2, n))):
             while away % prime == 0:
                 if (yield from self._ask(self.size + away // prime)) is not Answer.RAN:
                     break
@@ -215,14 +216,3 @@ def _between(low: int, high: int, step: int) -> int:
     if low & (low - 1) == 0:
         return low + step
     return low + max(1, (high - low) // step // 2) * step
-
-
-def _primes(number: int) -> Iterator[int]:
-    """Its prime factors, each once."""
-    factor = 2
-    while number > 1:
-        if number % factor == 0:
-            yield factor
-            while number % factor == 0:
-                number //= factor
-        factor += 1

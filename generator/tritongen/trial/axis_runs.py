@@ -8,12 +8,12 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import le
 
 from tritongen.model.evidence import AxisProof, AxisVerdict, ReportedTensor
 from tritongen.model.samples import InputRecipe, make_inputs
-from tritongen.model.tensors import is_dynamic
 from tritongen.system import process_usage
 from tritongen.trial.axes import Answer, Proofs, Reply, Sizes, follow, search_axes
 from tritongen.trial.child_report import Reporter
@@ -50,15 +50,12 @@ class AxisProver:
     batched: bool
     deadline: float
     report: Reporter
-    _seconds: dict[tuple[int, ...], float] = field(default_factory=dict)
+    _took: dict[tuple[int, ...], tuple[float, int]] = field(default_factory=dict)
     _tried: dict[str, dict[int, bool]] = field(default_factory=dict)
     _found: Proofs = field(default_factory=dict)
-    _idle_bytes: int = 0
 
     def prove(self) -> None:
         """Report the proof of every open axis."""
-        self._idle_bytes = process_usage.resident_bytes(os.getpid())
-        process_usage.reset_peak()
         sizes = open_sizes(self.request.inputs, self.fed.recipes, batched=self.batched)
         self._tried = {label: {size: True} for label, size in sizes.items()}
         self._found = self._unsearched()
@@ -75,31 +72,33 @@ class AxisProver:
                 self._found[name] = AxisProof(reason=why)
         self.report.known(axes=self._proofs(self._found))
 
-    def _axes(self) -> list[tuple[str, int, str, list[str]]]:
-        """Input, position, dimension and labels of each open axis."""
-        return [
-            (feed.name, axis, str(dim or ""), axis_labels(feed, axis))
-            for feed in self.request.inputs
-            for axis, dim in enumerate(feed.shape or ())
-            if is_dynamic(dim) and not (self.batched and axis == 0)
-        ]
+    def _axes(self) -> Iterator[tuple[str, int, str, list[str], int]]:
+        """Input, position, dimension, labels and size, where the runtime knows it, of each axis."""
+        known = {(item.name, at): n for item in self.reported for at, n in enumerate(item.dims)}
+        for feed in self.request.inputs:
+            for axis, dim in enumerate(feed.shape or ()):
+                labels, size = axis_labels(feed, axis), known.get((feed.name, axis), -1)
+                # Where the runs alone tell which axes vary, those that do not are no dynamic ones.
+                varies = labels and not (self.request.open_shapes and size > 0)
+                if varies and not (self.batched and axis == 0):
+                    yield feed.name, axis, str(dim or ""), labels, size
 
     def _unsearched(self) -> Proofs:
         """Axes whose size stands in the graph, or is computed from others."""
         found: Proofs = {}
-        dims = {(item.name, at): n for item in self.reported for at, n in enumerate(item.dims)}
-        for name, axis, dim, labels in self._axes():
-            words, size = _WORD.findall(dim), dims.get((name, axis), -1)
+        for name, axis, dim, labels, size in self._axes():
+            words = _WORD.findall(dim)
             if words and labels == [f"{name}[{axis}]"]:
                 computed = AxisProof(reason=f"sizes are computed: {dim}")
                 found |= dict.fromkeys([*labels, *words], computed)
-            elif len(labels) == 1 and size > 0:
-                why, narrow = f"the runtime finds {size} in the graph", not self.request.open_shapes
-                found[labels[0]] = AxisProof("", 0, "", AxisVerdict.FIXED, size, (), why, narrow)
+            elif dim in {"", *labels} and size > 0:
+                why = f"the runtime finds {size} in the graph"
+                fixed = AxisProof("", 0, "", AxisVerdict.FIXED, size, (), why, narrow=True)
+                found[labels[0]] = fixed
         return found
 
     def _search(self, first: Sizes, recipes: Sequence[InputRecipe], found: Proofs) -> None:
-        self._seconds = {tuple(first.values()): self.fed.seconds}
+        self._took = {tuple(first.values()): (self.fed.seconds, 0)}
         search = search_axes(first, self.request.axes, found)
         follow(search, lambda sizes: self._run(first, sizes, recipes))
 
@@ -110,7 +109,8 @@ class AxisProver:
         self._announce(moved)
         more = {label: size - first[label] for label, size in moved.items()}
         longer = resized(self.request.inputs, recipes, more)
-        begun = time.monotonic()
+        before, begun = process_usage.resident_bytes(os.getpid()), time.monotonic()
+        process_usage.reset_peak()
         try:
             outputs = self.model.run(make_inputs(longer, self.request.seed))
         except RuntimeRefusal as refusal:
@@ -118,9 +118,10 @@ class AxisProver:
             return answer, refusal.message
         for name, array in outputs.items() if self.batched else ():
             # A length that the graph has baked in makes several rows of a multiple of it.
-            if array.shape[:1] != self.fed.outputs[name].shape[:1]:
+            if array.shape[:1] != self.fed.outputs.get(name, array).shape[:1]:
                 return Answer.REFUSED, f"output {name!r} has {array.shape[0]} rows for one"
-        self._seconds[tuple(sizes.values())] = time.monotonic() - begun
+        taken = max(0, process_usage.peak_bytes() - before)
+        self._took[tuple(sizes.values())] = time.monotonic() - begun, taken
         for label, size in moved.items():
             self._tried[label][size] = True
         return Answer.RAN, ""
@@ -128,14 +129,12 @@ class AxisProver:
     def _too_much(self, sizes: Sizes) -> str:
         """Why these sizes are better not run, by what smaller ones took; empty where they are."""
         wanted = tuple(sizes.values())
-        smaller = [
-            ran for ran in self._seconds if all(a <= b for a, b in zip(ran, wanted, strict=True))
-        ]
-        like = max(smaller or list(self._seconds)[:1], key=math.prod)
+        below = [own for own in self._took if all(map(le, own, wanted))]
+        like = max(below or list(self._took)[:1], key=math.prod)
         growth = (math.prod(wanted) / math.prod(like)) ** _GROWTH
-        if self._seconds[like] * growth > (self.deadline - time.monotonic()) * _RUN_SHARE:
+        seconds, taken = self._took[like]
+        if seconds * growth > (self.deadline - time.monotonic()) * _RUN_SHARE:
             return "it would take too long"
-        taken = process_usage.peak_bytes() - self._idle_bytes
         allowed = self.request.limits.address_space * _RUN_SHARE
         return "it would take too much memory" if 0 < allowed < taken * growth else ""
 
@@ -155,11 +154,11 @@ class AxisProver:
     def _proofs(self, found: Mapping[str, AxisProof]) -> tuple[AxisProof, ...]:
         """One for each open axis; a sum of several has none of its own."""
         proofs = []
-        for name, axis, dim, labels in self._axes():
+        for name, axis, dim, labels, _ in self._axes():
             symbol = dim if labels != [f"{name}[{axis}]"] else ""
-            proof = found.get(labels[0], AxisProof()) if len(labels) == 1 else AxisProof()
-            if symbol not in {"", *labels}:
-                proof = AxisProof(reason=f"it follows {' and '.join(labels)}")
+            proof = AxisProof(reason=f"it follows {' and '.join(labels)}")
+            if symbol in {"", labels[0]}:
+                proof = found.get(labels[0], AxisProof())
             tried = tuple(self._tried.get(symbol or labels[0], ()))
             proofs.append(replace(proof, input=name, axis=axis, symbol=symbol, tried=tried))
         return tuple(proofs)

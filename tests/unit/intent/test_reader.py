@@ -12,7 +12,7 @@ import yaml
 from tritongen.errors import InvalidInputError
 from tritongen.intent import json_schema, raise_faults, read_intent
 from tritongen.intent.reader import parse_intent
-from tritongen.model.intent import WeightsMode
+from tritongen.model.intent import AxisIntent, WeightsMode, trial_declarations
 from tritongen.model.sequence_intent import SequenceControl
 from tritongen.model.tensors import DType
 
@@ -78,6 +78,15 @@ def test_every_key_arrives() -> None:
             "models.a.rate.peak", 5, "TG305", "must not be below average",
         ),
         ("models: {a: {latency: 5}}", "models.a.latency", 1, "TG304", "duration"),
+        (
+            "models: {a: {axes: {seq: {min: 8, typical: 4}}}}",
+            "models.a.axes.seq.typical", 1, "TG305", "must not be below min",
+        ),
+        (
+            "models: {a: {axes: {seq: {min: 8, max: 4}}}}",
+            "models.a.axes.seq.max", 1, "TG305", "must not be below min",
+        ),
+        ("models: {a: {axes: {seq: {max: 0}}}}", "models.a.axes.seq.max", 1, "TG304", "at least 1"),
         ("models: {a: {overload: reject}}", "models.a.overload", 1, "TG305", "a latency goal"),
         ("models: {a: {latency: {p99: 1s, p50: 1s}}}", "models.a.latency", 1, "TG305", "one"),
         ("models: {a: {batch: maybe}}", "models.a.batch", 1, "TG304", "true or false"),
@@ -126,6 +135,19 @@ def test_fault(text: str, path: str, line: int, code: str, words: str) -> None:
     (fault,) = parse_intent(text, "tritongen.yaml").faults
     assert (fault.path, fault.line, fault.code) == (path, line, code)
     assert words in fault.message
+
+
+def test_axes_arrive_and_decide_what_is_fed_first() -> None:
+    text = 'models: {a: {axes: {seq: {min: 1, typical: 128, max: 512}, "x[2]": {max: 8}}}}'
+    model = parse_intent(text, "x").intent.of("a")
+    assert model.axes == {"seq": AxisIntent(1, 128, 512), "x[2]": AxisIntent(0, 0, 8)}
+    assert trial_declarations(model) == ("axes.seq: 1, 128, 512", "axes.x[2]: 0, 0, 8")
+    usual = (16, 1, 512, 8)
+    assert AxisIntent(1, 128, 512).among(usual) == (128,)
+    assert AxisIntent().among(usual) == usual
+    assert AxisIntent(maximum=8).among(usual) == (8, 1, 8)
+    assert AxisIntent(minimum=9).among(usual) == (16, 512)
+    assert AxisIntent(minimum=17, maximum=19).among(usual) == (17,)
 
 
 def test_sequences_arrive() -> None:
