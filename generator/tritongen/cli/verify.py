@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
         Path.cwd(),
         existing_folder(options.repository),
         address=options.url or "",
-        data={model: Path(path) for model, path in map(_data, options.data)},
+        data={
+            model: Path(path) for model, _, path in (text.rpartition("=") for text in options.data)
+        },
         seed=options.seed,
         code=not options.untrusted,
         tell=lambda name: tell_of_code(options.repository, {name}),
@@ -57,12 +59,6 @@ def run(options: argparse.Namespace) -> int:
         ),
     )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
-
-
-def _data(text: str) -> tuple[str, str]:
-    """``MODEL=FILE``, or a file for whichever model it is."""
-    model, _, path = text.rpartition("=")
-    return model, path
 
 
 def _json(model: "VerifiedModel") -> dict[str, object]:

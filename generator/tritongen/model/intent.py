@@ -21,6 +21,9 @@ _DURATION = TextForm("a duration such as 20ms, 1.5s or 250us", read=duration_ms)
 _TENSOR_NAME = TextForm("the name of a tensor")
 _RATE = KeyGroup("rate", "requests per second; a number is the average", bare="average")
 _ACCURACY = KeyGroup("accuracy", "what quantisation may cost, and how that is measured")
+_REQUEST = KeyGroup(
+    "request_batch", "rows in one client request; a number is the usual one", bare="typical"
+)
 _AVERAGE_RATE = Key("mean requests per second", "average", above=0, group=_RATE)
 _PEAK_RATE = Key("requests per second at peak", "peak", above=0, group=_RATE)
 _LATENCY = Key(
@@ -226,7 +229,16 @@ class ModelIntent:
     overload: Overload = Key(
         "queue (default) answers late, reject refuses what would miss the latency goal"
     ).default(Overload.QUEUE)
-    request_batch: int = Key("rows in one client request", minimum=1, maximum=65536).default(1)
+    request_batch: int = Key(
+        "rows in one client request", "typical", group=_REQUEST, minimum=1, maximum=65536
+    ).default(1)
+    request_batch_max: int = Key(
+        "the most rows, for which max_batch_size leaves room",
+        "max",
+        group=_REQUEST,
+        minimum=1,
+        maximum=65536,
+    ).default(1)
     batch: bool | None = Key(
         "false forbids batching, true demands it; leave out to let it be proven"
     ).default(None)
@@ -273,6 +285,11 @@ class ModelIntent:
     payload: Payload = Key(
         "sizes on the wire; taken from inputs and outputs where they are fixed", bare="request"
     ).default(Payload())
+
+    @property
+    def most_rows(self) -> int:
+        """Rows that one client request may have."""
+        return max(self.request_batch, self.request_batch_max)
 
     @property
     def planning_rate(self) -> float | None:

@@ -103,7 +103,7 @@ def _tuned(tuned: Tuned) -> BatchPlan:
 
 def _coupled(model: ModelInput) -> BatchPlan:
     size = decided(
-        _limit(model, model.intent.request_batch),
+        _limit(model, model.intent.most_rows),
         Source.TRIAL,
         "rows change with their neighbours, so only a client's own rows share an execution",
         (("max_abs_diff", model.trial.proof.max_abs_diff if model.trial else 0.0),),
@@ -114,7 +114,7 @@ def _coupled(model: ModelInput) -> BatchPlan:
 
 def _client_rows(model: ModelInput) -> int:
     """Room for the rows of one client's request."""
-    return _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
+    return _limit(model, max(CLIENT_ROWS, model.intent.most_rows))
 
 
 def _on_the_users_word(model: ModelInput) -> BatchPlan:
@@ -194,7 +194,7 @@ def _bound(model: ModelInput) -> str:
 def _merging(model: ModelInput, best: int, instances: int, threads: int) -> BatchPlan:
     alone = _item_cost(model, 1, threads) or 0.0
     item = _item_cost(model, best, threads) or alone
-    rows = _limit(model, max(best, CLIENT_ROWS, model.intent.request_batch))
+    rows = _limit(model, max(best, CLIENT_ROWS, model.intent.most_rows))
     room = "" if rows <= best else ", room for rows of one client request"
     size = decided(
         rows,

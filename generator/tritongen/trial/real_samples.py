@@ -62,18 +62,22 @@ def _meta(spec: TensorSpec, intent: ModelIntent) -> TensorMeta:
     )
 
 
-def with_sample_sizes(intent: ModelIntent, facts: ModelFacts, first: Sample) -> ModelIntent:
-    """The intent with the sizes of a sample, and what a file leaves open of its inputs."""
-    inputs = dict(intent.inputs)
-    for spec in facts.inputs:
-        array = first.inputs.get(spec.name)
-        if array is None:
-            continue
-        declared = replace(inputs.get(spec.name, DeclaredTensor(spec.name)), shape=array.shape)
-        if spec.dtype is None and declared.dtype is None:
-            declared = replace(declared, dtype=dtype_of(array), dims=(-1, *array.shape[1:]))
-        inputs[spec.name] = declared
-    return replace(intent, inputs=inputs)
+def with_sample(
+    facts: ModelFacts, intent: ModelIntent, first: Sample
+) -> tuple[ModelFacts, ModelIntent]:
+    """Facts with what a file leaves open of its inputs, and the intent with a sample's sizes."""
+    given = first.inputs
+    sizes = {
+        name: replace(intent.inputs.get(name, DeclaredTensor(name)), shape=array.shape)
+        for name, array in given.items()
+    }
+    specs = tuple(
+        replace(spec, dtype=dtype_of(given[spec.name]), shape=(None,) * given[spec.name].ndim)
+        if spec.name in given and (spec.dtype is None or spec.shape is None)
+        else spec
+        for spec in facts.inputs
+    )
+    return replace(facts, inputs=specs), replace(intent, inputs={**intent.inputs, **sizes})
 
 
 def sample_frame(samples: Sequence[Sample]) -> bytes:
