@@ -13,13 +13,13 @@ from tritongen.model.codec import encode
 from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
+from tritongen.system.sample_files import SampleFiles
 from tritongen.trial.child import run_worker
 from tritongen.trial.child_report import make_trial, read_report
 from tritongen.trial.child_request import TrialOptions, TrialRequest
 from tritongen.trial.preparation import make_request, unfed_input
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
-from tritongen.triton.sample_files import SampleFiles
 
 __all__ = ["RUNTIMES", "RuntimeRefusal", "TrialOptions", "run_trial"]
 

@@ -11,12 +11,12 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DeclaredTensor, ModelIntent
 from tritongen.model.samples import FEWEST_REAL_ROWS, Array, InputRecipe, make_inputs
 from tritongen.model.tensors import TensorSpec, is_dynamic
+from tritongen.system.sample_files import SampleFiles, spread
 from tritongen.trial.child_request import TrialRequest
 from tritongen.trial.frames import write_frame
 from tritongen.trial.preparation import declared_shape
 from tritongen.trial.runtime import LoadedModel, RuntimeRefusal
 from tritongen.triton.messages import ModelMeta, TensorMeta
-from tritongen.triton.sample_files import SampleFiles, spread
 from tritongen.triton.sample_tensors import Sample, by_sizes, read_rows
 from tritongen.triton.tensor_bytes import dtype_of
 
