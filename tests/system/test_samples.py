@@ -141,6 +141,9 @@ def test_a_photo_that_is_none_is_named_and_other_models_go_on(project: Project) 
     assert "models/shots/1.jpg" in finding["message"]
     assert "cannot identify image file" in finding["message"]
     assert models["dense"]["batchable"]
+    project.write("models/shots/0.jpg", "")
+    (finding,) = inspected(project)["photos"]["findings"]
+    assert "on models/shots/0.jpg: " in finding["message"]
 
 
 def test_sizes_as_they_come_all_run(project: Project) -> None:

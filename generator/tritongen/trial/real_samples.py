@@ -2,7 +2,8 @@
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -130,14 +131,21 @@ def run_samples(
     for sample in samples if covered or not samples else by_sizes(samples)[0]:
         if time.monotonic() > deadline:
             return
-        try:
+        with naming(sample):
             outputs = model.run({name: sample.inputs.get(name, made[name]) for name in made})
-        except RuntimeRefusal as refusal:
-            refusal.message = f"on {sample.place}: {refusal.message}"
-            raise
-        if _holds_nan(sample.inputs) and _holds_nan(outputs):
-            message = f"on {sample.place}: it holds NaN, and so does the answer; take it out"
-            raise RuntimeRefusal(message)
+            if _holds_nan(sample.inputs) and _holds_nan(outputs):
+                raise RuntimeRefusal("it holds NaN, and so does the answer; take it out")
+
+
+@contextmanager
+def naming(*samples: Sample) -> Iterator[None]:
+    """A refusal says that it was on the first of these samples, where there is one."""
+    try:
+        yield
+    except RuntimeRefusal as refusal:
+        if samples:
+            refusal.message = f"on {samples[0].place}: {refusal.message}"
+        raise
 
 
 def _holds_nan(arrays: Inputs) -> bool:
