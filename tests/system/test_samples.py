@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sklearn.datasets
+import torch
 import yaml
 from onnx import helper
 from skl2onnx import to_onnx
@@ -140,6 +141,9 @@ def test_a_photo_that_is_none_is_named_and_other_models_go_on(project: Project) 
     assert "models/shots/1.jpg" in finding["message"]
     assert "cannot identify image file" in finding["message"]
     assert models["dense"]["batchable"]
+    project.write("models/shots/0.jpg", "")
+    (finding,) = inspected(project)["photos"]["findings"]
+    assert "on models/shots/0.jpg: " in finding["message"]
 
 
 def test_sizes_as_they_come_all_run(project: Project) -> None:
@@ -299,4 +303,28 @@ def test_init_drafts_what_lies_beside_a_model(project: Project) -> None:
         "folder": "folder/samples",
         "alone": "alone.npy",
         "none": None,
+    }
+
+
+def test_what_a_torchscript_file_leaves_open_is_taken_from_them(project: Project) -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            return self.table(ids.sum(1)) * rows[:, 0, :3]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Embedding(40, 3)
+
+    path = project.models / "scaled" / "model.pt"
+    path.parent.mkdir(parents=True)
+    torch.jit.script(Scaled()).save(str(path))
+    rng = np.random.default_rng(0)
+    ids, rows = rng.integers(0, 4, (8, 5)), rng.normal(size=(8, 2, 7)).astype(np.float32)
+    np.savez(path.with_name("samples.npz"), ids=ids, rows=rows)
+    project.write("models/tritongen.yaml", "models: {scaled: {samples: scaled/samples.npz}}\n")
+    model = inspected(project)["scaled"]
+    assert "of 8 samples" in model["batch_reason"]
+    assert {item["name"]: item["dtype"] for item in model["inputs"]} == {
+        "ids": "INT64",
+        "rows": "FP32",
     }

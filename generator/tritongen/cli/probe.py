@@ -248,8 +248,8 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.load_job import InputOptions
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.statistics.measurement import WantedPrecision
+    from tritongen.system.sample_files import data_file
     from tritongen.triton.address import Tls
-    from tritongen.triton.sample_files import data_file
 
     _check_numbers(args)
     loads = _loads(args)

@@ -49,7 +49,10 @@ def run(options: argparse.Namespace) -> int:
             Path.cwd(),
             existing_folder(options.repository),
             address=options.url or "",
-            data={model: Path(path) for model, path in map(_data, options.data)},
+            data={
+                model: Path(path)
+                for model, _, path in (text.rpartition("=") for text in options.data)
+            },
             seed=options.seed,
             code=not options.untrusted,
             tell=lambda name: tell_of_code(options.repository, {name}),
@@ -60,12 +63,6 @@ def run(options: argparse.Namespace) -> int:
         lambda: _print(models, own=not options.url),
     )
     return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
-
-
-def _data(text: str) -> tuple[str, str]:
-    """``MODEL=FILE``, or a file for whichever model it is."""
-    model, _, path = text.rpartition("=")
-    return model, path
 
 
 def _print(models: "Sequence[VerifiedModel]", *, own: bool) -> None:

@@ -64,7 +64,8 @@ def _goal(values: Values, path: str, faults: FaultList) -> Fields:
 def _model(values: Values, path: str, faults: FaultList) -> Fields:
     goal = _goal(values, path, faults)
     batch, limit = _batch(values, path, faults)
-    if limit is not None and 0 < limit < (values.get("request_batch") or 1):
+    rows = _request_rows(values)
+    if limit is not None and 0 < limit < rows:
         faults.add(f"{path}.request_batch", "must not be above max_batch_size", "TG305")
     if values.get("overload") == Overload.REJECT and values.get("latency") is None:
         faults.add(f"{path}.overload", "reject needs a latency goal", "TG305")
@@ -75,6 +76,13 @@ def _model(values: Values, path: str, faults: FaultList) -> Fields:
         faults.add(f"{path}.skip", "contradicts serve: true", "TG305")
     serve = values.get("serve") is not False and not skipped
     return {**goal, "batch": batch, "max_batch_size": limit, "serve": serve}
+
+
+def _request_rows(values: Values) -> int:
+    """The most rows that one request is said to have."""
+    return max(
+        (int(rows or 1) for rows in _mapping(values.get("request_batch")).values()), default=1
+    )
 
 
 def _batch(values: Values, path: str, faults: FaultList) -> tuple[bool | None, int | None]:
@@ -130,11 +138,11 @@ def _check_sequence(values: Values, path: str, faults: FaultList) -> None:
         twice = sorted({str(name) for name in names if names.count(name) > 1})
         if twice:
             faults.add(f"{path}.{key}", f"{', '.join(twice)} is named twice", "TG305")
-    for key, most, why in (
-        ("response_cache", False, "answers depend on the requests before"),
-        ("request_batch", 1, "a request of a sequence has one row"),
+    for key, wrong, why in (
+        ("response_cache", values.get("response_cache"), "answers depend on the requests before"),
+        ("request_batch", _request_rows(values) > 1, "a request of a sequence has one row"),
     ):
-        if (values.get(key) or 0) > most:
+        if wrong:
             faults.add(f"{path}.{key}", f"contradicts sequence: {why}", "TG305")
 
 

@@ -22,6 +22,9 @@ PERCENTILES: Mapping[str, float] = {
 _TENSOR_NAME = TextForm("the name of a tensor")
 _RATE = KeyGroup("rate", "requests per second; a number is the average", bare="average")
 _ACCURACY = KeyGroup("accuracy", "what quantisation may cost, and how that is measured")
+_REQUEST = KeyGroup(
+    "request_batch", "rows in one client request; a number is the usual one", bare="typical"
+)
 _AVERAGE_RATE = Key("mean requests per second", "average", above=0, group=_RATE)
 _PEAK_RATE = Key("requests per second at peak", "peak", above=0, group=_RATE)
 _LATENCY = Key(
@@ -198,7 +201,16 @@ class ModelIntent:
     overload: Overload = Key(
         "queue (default) answers late, reject refuses what would miss the latency goal"
     ).default(Overload.QUEUE)
-    request_batch: int = Key("rows in one client request", minimum=1, maximum=65536).default(1)
+    request_batch: int = Key(
+        "rows in one client request", "typical", group=_REQUEST, minimum=1, maximum=65536
+    ).default(1)
+    request_batch_max: int = Key(
+        "the most rows, for which max_batch_size leaves room",
+        "max",
+        group=_REQUEST,
+        minimum=1,
+        maximum=65536,
+    ).default(1)
     batch: bool | None = Key(
         "false forbids batching, true demands it; leave out to let it be proven"
     ).default(None)
@@ -256,6 +268,11 @@ class ModelIntent:
     ).default(Payload())
 
     @property
+    def most_rows(self) -> int:
+        """Rows that one client request may have."""
+        return max(self.request_batch, self.request_batch_max)
+
+    @property
     def planning_rate(self) -> float | None:
         """The rate to plan for: the peak when stated, else the mean."""
         return self.peak_rate if self.peak_rate is not None else self.rate
@@ -280,8 +297,8 @@ class ModelIntent:
 def trial_declarations(intent: ModelIntent) -> tuple[str, ...]:
     """What of an intent decides what a trial feeds and tests, as ``path: value``, sorted."""
     found = [NO_BATCH] if intent.batch is False else []
-    if intent.request_batch > MANY_ROWS:
-        found.append(f"request_batch: {intent.request_batch}")
+    if intent.most_rows > MANY_ROWS:
+        found.append(f"request_batch: {intent.most_rows}")
     for role, tensors in (("inputs", intent.inputs), ("outputs", intent.outputs)):
         for name, item in tensors.items():
             path = f"{role}.{name}"

@@ -69,7 +69,7 @@ class InputRecipe:
     def with_rows(self, rows: int) -> "InputRecipe":
         """The same with another size of axis 0; a scalar stays as it is."""
         shape = (rows, *self.shape[1:]) if self.shape else self.shape
-        return InputRecipe(self.name, self.dtype, shape, self.values)
+        return replace(self, shape=shape)
 
 
 def observed_recipes(inputs: Iterable[ObservedTensor]) -> tuple[InputRecipe, ...]:

@@ -116,7 +116,7 @@ def _tuned(tuned: Tuned) -> BatchPlan:
 
 def _coupled(model: ModelInput) -> BatchPlan:
     size = decided(
-        _limit(model, model.intent.request_batch),
+        _limit(model, model.intent.most_rows),
         Source.TRIAL,
         "rows change with their neighbours, so only a client's own rows share an execution",
         (("max_abs_diff", model.trial.proof.max_abs_diff if model.trial else 0.0),),
@@ -127,7 +127,7 @@ def _coupled(model: ModelInput) -> BatchPlan:
 
 def _client_rows(model: ModelInput) -> int:
     """Room for the rows of one client's request."""
-    return _limit(model, max(CLIENT_ROWS, model.intent.request_batch))
+    return _limit(model, max(CLIENT_ROWS, model.intent.most_rows))
 
 
 def _on_the_users_word(model: ModelInput) -> BatchPlan:
@@ -157,7 +157,7 @@ def _on_gpu(model: ModelInput) -> BatchPlan:
     if fitting < rows:
         rows = 2 ** (max(1, fitting).bit_length() - 1)
         why = f"a row took {each / 2**20:.0f} MiB in the trial, for {_GPU_BYTES >> 30} GiB of a GPU"
-    rows = _limit(model, max(rows, model.intent.request_batch, min(CLIENT_ROWS, max(1, fitting))))
+    rows = _limit(model, max(rows, model.intent.most_rows, min(CLIENT_ROWS, max(1, fitting))))
     known = f"batch axis proven; {why}; a CPU's times do not count for a GPU{_bound(model)}"
     idle = "batches form from what waits while the GPU is busy; nothing was measured on one"
     policy = None
@@ -242,7 +242,7 @@ def _bound(model: ModelInput) -> str:
 def _merging(model: ModelInput, best: int, instances: int, threads: int) -> BatchPlan:
     alone = _item_cost(model, 1, threads) or 0.0
     item = _item_cost(model, best, threads) or alone
-    rows = _limit(model, max(best, CLIENT_ROWS, model.intent.request_batch))
+    rows = _limit(model, max(best, CLIENT_ROWS, model.intent.most_rows))
     room = "" if rows <= best else ", room for rows of one client request"
     size = decided(
         rows,

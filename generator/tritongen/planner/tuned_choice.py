@@ -66,7 +66,7 @@ def _holds(model: ModelInput, tuned: Tuned, cores: int) -> tuple[bool, str]:
     if not intent.has_goal:
         return True, ""
     fallen = ": it is planned from the trial alone"
-    if 0 < tuned.max_batch_size < intent.request_batch:
+    if 0 < tuned.max_batch_size < intent.most_rows:
         return False, f", and takes {tuned.max_batch_size} rows at most{fallen}"
     if served is None:
         return False, f", and no times on a server say whether it will{fallen}"

@@ -17,6 +17,7 @@ from tritongen.probe.engines.grpc_messages import request_bytes as grpc_bytes
 from tritongen.probe.engines.grpc_messages import request_template as grpc_template
 from tritongen.probe.engines.http_messages import request_bytes, request_template
 from tritongen.probe.load_engine import RequestPlan
+from tritongen.system.sample_files import SampleFiles
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import (
@@ -27,7 +28,6 @@ from tritongen.triton.messages import (
     TensorMeta,
     WireTensor,
 )
-from tritongen.triton.sample_files import SampleFiles
 from tritongen.triton.sample_tensors import Sample, joined, read_rows, read_samples
 from tritongen.triton.statistics import ServedConfig, served_config
 from tritongen.triton.tensor_bytes import encode

@@ -23,7 +23,7 @@ from tritongen.probe.prober import Prober
 from tritongen.probe.schedule import Schedule, named_schedule, parse_schedule
 from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
-from tritongen.triton.sample_files import find_samples
+from tritongen.system.sample_files import find_samples
 
 # Requests of an open loop that have a place in shared memory; more wait in the client.
 _OPEN_SHARED_SLOTS = 64

@@ -23,7 +23,7 @@ from tritongen.repository.project import Project, model_named
 from tritongen.resources import plain_template
 from tritongen.system.files import translated, write_atomic
 from tritongen.system.machine import read_cpus
-from tritongen.triton.sample_files import SUFFIXES
+from tritongen.system.sample_files import SUFFIXES
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 MODEL_FILE = "model.py"

@@ -21,9 +21,9 @@ from tritongen.repository.project import Project
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own
+from tritongen.system.sample_files import SampleFiles, find_samples
 from tritongen.system.user_cache import cache_folder, user_cache
 from tritongen.trial import TrialOptions, run_trial
-from tritongen.triton.sample_files import SampleFiles, find_samples
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from tritongen.intent import INTENT_FILE, read_intent
 from tritongen.model.intent import Intent
 from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.repository.project import last_models
+from tritongen.system.sample_files import SampleFiles, data_file, find_samples, spread
 from tritongen.triton.messages import ModelMeta
-from tritongen.triton.sample_files import SampleFiles, data_file, find_samples, spread
 from tritongen.triton.sample_tensors import Sample, joined, read_rows
 
 # Beside single rows, so many in one request show that the batch axis is served right.

@@ -22,7 +22,7 @@ from tritongen.trial.runtimes import RUNTIMES
 if TYPE_CHECKING:
     # The child imports this package too, and has nothing to do with what the user asks for.
     from tritongen.model.intent import ModelIntent
-    from tritongen.triton.sample_files import SampleFiles
+    from tritongen.system.sample_files import SampleFiles
 
 __all__ = ["RUNTIMES", "RuntimeRefusal", "TrialOptions", "run_trial"]
 
@@ -90,7 +90,7 @@ def _asked(
     from tritongen.trial import real_samples  # numpy is loaded only where there are some
 
     given, words = real_samples.read_for_trial(samples, facts, intent)
-    intent = real_samples.with_sample_sizes(intent, facts, given[0])
+    facts, intent = real_samples.with_sample(facts, intent, given[0])
     places = tuple(sample.place for sample in given)
     request = make_request(facts, root, intent, options)
     return replace(request, samples=places, values_from=words), real_samples.sample_frame(given)

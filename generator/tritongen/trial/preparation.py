@@ -90,7 +90,7 @@ def _most_rows(facts: ModelFacts, intent: ModelIntent) -> int:
     """Rows that max_batch_size will allow at most, as far as it is known before the trial."""
     own = facts.python.max_batch_size if facts.python is not None else None
     limits = [limit for limit in (intent.max_batch_size, own) if limit]
-    return min(limits, default=max(MEASURED_BATCHES[-1], intent.request_batch))
+    return min(limits, default=max(MEASURED_BATCHES[-1], intent.most_rows))
 
 
 def child_limits(facts: ModelFacts, options: TrialOptions, threads: int) -> Limits:

@@ -19,7 +19,7 @@ from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
 from tritongen.trial.feeding import Fed, find_axes, find_inputs
 from tritongen.trial.python_runtime import PythonSession
-from tritongen.trial.real_samples import real_rows, run_samples
+from tritongen.trial.real_samples import naming, real_rows, run_samples
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
 from tritongen.triton.sample_tensors import Sample
 
@@ -101,7 +101,8 @@ def _find(
     real = real_rows(samples)
     for feeds in (request.inputs, *request.guesses):
         try:
-            fed = find_inputs(model, feeds, request.seed, deadline, real, request.axes)
+            with naming(*samples):
+                fed = find_inputs(model, feeds, request.seed, deadline, real, request.axes)
             run_samples(model, samples, fed.recipes, request.seed, deadline)
             return replace(request, inputs=feeds), fed
         except RuntimeRefusal as refusal:

@@ -2,7 +2,8 @@
 
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,12 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import DeclaredTensor, ModelIntent
 from tritongen.model.samples import FEWEST_REAL_ROWS, Array, InputRecipe, make_inputs
 from tritongen.model.tensors import TensorSpec, is_dynamic
+from tritongen.system.sample_files import SampleFiles, spread
 from tritongen.trial.child_request import TrialRequest
 from tritongen.trial.frames import write_frame
 from tritongen.trial.preparation import declared_shape
 from tritongen.trial.runtime import LoadedModel, RuntimeRefusal
 from tritongen.triton.messages import ModelMeta, TensorMeta
-from tritongen.triton.sample_files import SampleFiles, spread
 from tritongen.triton.sample_tensors import Sample, by_sizes, read_rows
 from tritongen.triton.tensor_bytes import dtype_of
 
@@ -62,18 +63,22 @@ def _meta(spec: TensorSpec, intent: ModelIntent) -> TensorMeta:
     )
 
 
-def with_sample_sizes(intent: ModelIntent, facts: ModelFacts, first: Sample) -> ModelIntent:
-    """The intent with the sizes of a sample, and what a file leaves open of its inputs."""
-    inputs = dict(intent.inputs)
-    for spec in facts.inputs:
-        array = first.inputs.get(spec.name)
-        if array is None:
-            continue
-        declared = replace(inputs.get(spec.name, DeclaredTensor(spec.name)), shape=array.shape)
-        if spec.dtype is None and declared.dtype is None:
-            declared = replace(declared, dtype=dtype_of(array), dims=(-1, *array.shape[1:]))
-        inputs[spec.name] = declared
-    return replace(intent, inputs=inputs)
+def with_sample(
+    facts: ModelFacts, intent: ModelIntent, first: Sample
+) -> tuple[ModelFacts, ModelIntent]:
+    """Facts with what a file leaves open of its inputs, and the intent with a sample's sizes."""
+    given = first.inputs
+    sizes = {
+        name: replace(intent.inputs.get(name, DeclaredTensor(name)), shape=array.shape)
+        for name, array in given.items()
+    }
+    specs = tuple(
+        replace(spec, dtype=dtype_of(given[spec.name]), shape=(None,) * given[spec.name].ndim)
+        if spec.name in given and (spec.dtype is None or spec.shape is None)
+        else spec
+        for spec in facts.inputs
+    )
+    return replace(facts, inputs=specs), replace(intent, inputs={**intent.inputs, **sizes})
 
 
 def sample_frame(samples: Sequence[Sample]) -> bytes:
@@ -126,14 +131,21 @@ def run_samples(
     for sample in samples if covered or not samples else by_sizes(samples)[0]:
         if time.monotonic() > deadline:
             return
-        try:
+        with naming(sample):
             outputs = model.run({name: sample.inputs.get(name, made[name]) for name in made})
-        except RuntimeRefusal as refusal:
-            refusal.message = f"on {sample.place}: {refusal.message}"
-            raise
-        if _holds_nan(sample.inputs) and _holds_nan(outputs):
-            message = f"on {sample.place}: it holds NaN, and so does the answer; take it out"
-            raise RuntimeRefusal(message)
+            if _holds_nan(sample.inputs) and _holds_nan(outputs):
+                raise RuntimeRefusal("it holds NaN, and so does the answer; take it out")
+
+
+@contextmanager
+def naming(*samples: Sample) -> Iterator[None]:
+    """A refusal says that it was on the first of these samples, where there is one."""
+    try:
+        yield
+    except RuntimeRefusal as refusal:
+        if samples:
+            refusal.message = f"on {samples[0].place}: {refusal.message}"
+        raise
 
 
 def _holds_nan(arrays: Inputs) -> bool:

@@ -20,8 +20,8 @@ import numpy as np
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
+from tritongen.system.sample_files import MAX_BYTES, SampleFile, SampleFiles
 from tritongen.triton.messages import ModelMeta, TensorMeta
-from tritongen.triton.sample_files import MAX_BYTES, SampleFile, SampleFiles
 from tritongen.triton.tensor_bytes import cast, dtype_of
 
 
@@ -103,15 +103,17 @@ def joined(samples: Sequence[Sample], rows: int) -> tuple[Sample, ...]:
     return tuple(
         Sample(
             part[0].place,
-            {name: np.concatenate([one.inputs[name] for one in part]) for name in part[0].inputs},
-            {
-                name: np.concatenate([one.expected[name] for one in part])
-                for name in part[0].expected
-                if all(name in one.expected for one in part)
-            },
+            _joined([one.inputs for one in part]),
+            _joined([one.expected for one in part]),
         )
         for part in parts
     )
+
+
+def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The arrays that all of them hold, along axis 0."""
+    names = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,10 @@ class _Reader:
     def elements(self, tensor: TensorMeta) -> list[tuple[str, Array]]:
         """An array's rows, or the file itself as one element of a BYTES tensor."""
         if self.file.path.endswith(".npy"):
-            return self.divided(self.arrays()[""], tensor)
+            array = self.arrays().get("")
+            if array is None:
+                raise self.file.fault("it holds several arrays; name it .npz")
+            return self.divided(array, tensor)
         if tensor.datatype != DType.BYTES:
             what = f"{tensor.name} is {tensor.datatype}; only of BYTES a file is one element"
             raise self.file.fault(what)
@@ -291,15 +296,14 @@ class _Reader:
         served = self._served(tensor)
         if not array.size:
             raise self.file.fault(f"{place} holds nothing")
+        wanted: Sequence[Any] = array.shape
         if shape is not None:
-            wanted = tuple(int(dim) for dim in shape)
-        elif array.ndim == len(served) or not tensor.datatype:
-            wanted = array.shape
-        else:
+            wanted = shape
+        elif array.ndim != len(served) and tensor.datatype:
             wanted = _filled_in(served, array.size)
         try:
-            array = array.reshape(wanted)
-        except ValueError:
+            array = array.reshape([int(dim) for dim in wanted])
+        except (ValueError, TypeError, OverflowError):
             raise self.file.fault(f"{place} has {array.size} values, not {list(wanted)}") from None
         self._check(array.shape, tensor, place)
         return array[np.newaxis] if self.batches else array

@@ -26,9 +26,9 @@ from tritongen.system.process_usage import (
     local_server,
     process_tree,
 )
+from tritongen.system.sample_files import find_samples
 from tritongen.triton.control import ServerControl
 from tritongen.triton.messages import Message
-from tritongen.triton.sample_files import find_samples
 from tritongen.triton.server import RuntimeName
 from tritongen.triton.statistics import served_config
 from tritongen.tune.search.measurement_records import LoadReading, Purpose, Task, TaskRecord

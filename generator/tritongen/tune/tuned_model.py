@@ -139,7 +139,7 @@ def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: in
     batchable = _batchable(model)
     most = min((DEFAULT_MAX_BATCH, *limits)) if batchable else 1
     keeps = batchable or model.backend.batching is BatchSupport.REQUIRED
-    client_rows = min((max(CLIENT_ROWS, own.request_batch), *limits)) if keeps else 0
+    client_rows = min((max(CLIENT_ROWS, own.most_rows), *limits)) if keeps else 0
     memory = intent.target.memory_bytes
     each = instance_bytes(model.facts.weight_bytes, evidence.trial)
     fitting = max(1, int(memory * _MEMORY_SHARE) // each) if memory and each else None

@@ -301,3 +301,20 @@ def test_an_exponent_without_a_sign_is_told_how_to_be_written(tmp_path: Path) ->
     assert "1.0e+9" in str(fault)
     path.write_text("models: {ocr: {rate: 1.0e+3}}\n")
     assert read_intent(path).intent.of("ocr").rate == 1000.0
+
+
+def test_rows_of_a_request_are_a_number_or_the_usual_one_and_the_most():
+    for text, usual, most in (("4", 4, 4), ("{typical: 2, max: 32}", 2, 32), ("{max: 8}", 1, 8)):
+        own = parse_intent(f"models: {{m: {{request_batch: {text}}}}}", "").intent.of("m")
+        assert (own.request_batch, own.most_rows) == (usual, most)
+    text = "models: {m: {request_batch: {typical: 2, max: 32}, max_batch_size: 16}}"
+    (fault,) = parse_intent(text, "").faults
+    assert (fault.path, fault.code) == ("models.m.request_batch", "TG305")
+
+
+def test_samples_are_a_path_or_one_for_each_tensor():
+    for text, paths in (("a.npz", {"": "a.npz"}), ("{X: 'a/*.jpg'}", {"X": "a/*.jpg"})):
+        own = parse_intent(f"models: {{m: {{samples: {text}}}}}", "").intent.of("m")
+        assert own.samples == paths
+    (fault,) = parse_intent("models: {m: {samples: [a.npz]}}", "").faults
+    assert fault.path == "models.m.samples"

@@ -9,8 +9,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.intent import DeclaredTensor
 from tritongen.model.tensors import DType
 from tritongen.probe.load_job import InputOptions, input_shape, make_messages
+from tritongen.system.sample_files import data_file
 from tritongen.triton.messages import ModelMeta, TensorMeta
-from tritongen.triton.sample_files import data_file
 from tritongen.triton.tensor_bytes import cast, encode
 
 
@@ -210,6 +210,8 @@ def test_strings_in_json(tmp_path):
         '{"data": [{"ids": ["a", "b"]}]}',
         '{"data": [{"ids": [[1], [2, 3]]}]}',
         '{"data": [{"ids": {"content": [1, 2], "shape": [3]}}]}',
+        '{"data": [{"ids": {"content": [1, 2], "shape": ["a"]}}]}',
+        '{"data": [{"ids": []}]}',
         '{"data": [{"ids": {"b64": "***"}}]}',
         '{"data": [{"ids": {"b64": "AAA="}}]}',
         '{"data": [{"ids": [1.5]}]}',
@@ -225,7 +227,14 @@ def test_json_of_another_form_is_refused_with_its_place(tmp_path, text):
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    for name, content in (("a.pkl", b"x"), ("b.npz", b"no zip"), ("c.npy", b"\x93NUMPY junk")):
+    np.savez(tmp_path / "several.npz", ids=np.zeros((1, 2), np.int64))
+    several = (tmp_path / "several.npz").read_bytes()
+    for name, content in (
+        ("a.pkl", b"x"),
+        ("b.npz", b"no zip"),
+        ("c.npy", b"\x93NUMPY junk"),
+        ("d.npy", several),
+    ):
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(InvalidInputError) as caught:

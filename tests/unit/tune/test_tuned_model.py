@@ -77,6 +77,7 @@ class TestSpace:
 
         assert smallest(ModelIntent()) == 8
         assert smallest(ModelIntent(request_batch=12)) == 12
+        assert smallest(ModelIntent(request_batch_max=32)) == 32, "so many may come"
         assert smallest(ModelIntent(max_batch_size=2)) == 2
 
     @pytest.mark.parametrize("verdict", [BatchVerdict.DISPROVEN, BatchVerdict.UNTESTED])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tritongen.errors import InvalidInputError
+from tritongen.system.sample_files import find_samples
 from tritongen.triton.messages import ModelMeta, TensorMeta
-from tritongen.triton.sample_files import find_samples
 from tritongen.triton.sample_tensors import joined, read_samples
 
 PHOTO = TensorMeta("IMAGE", "BYTES", (-1, 1))
@@ -70,6 +70,13 @@ def test_requests_of_several_rows_are_of_one_size(tmp_path):
     assert two == [[[1], [3]], [[1, 2], [3, 4]]]
     (four,) = joined(samples, 4)
     assert four.inputs["x"].tolist() == [[1], [3], [5], [1]], "too few are repeated"
+
+
+@pytest.mark.parametrize("pattern", ["a**b", "x" * 5000, "a/\0", "[", "..", "/etc/*", "a/../../b"])
+def test_a_pattern_that_cannot_be_one_is_refused(tmp_path, pattern):
+    with pytest.raises(InvalidInputError) as caught:
+        find_samples(tmp_path, {"": pattern})
+    assert caught.value.code == "TG906"
 
 
 def test_too_much_is_refused(tmp_path):

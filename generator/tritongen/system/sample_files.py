@@ -107,15 +107,16 @@ def _matches(base: Path, pattern: str, *, any_suffix: bool) -> list[Path]:
     pure = PurePosixPath(pattern)
     if pure.is_absolute() or ".." in pure.parts:
         raise InvalidInputError("TG906", _outside(pattern), where=str(base))
-    path = base / pattern
-    if path.is_dir():
-        path, pattern = path / "*", f"{pattern}/*"
-    if not any(sign in pattern for sign in "*?["):
-        found = [path] if path.exists() else []
-    else:
-        every = islice(base.glob(pattern), _MAX_MATCHES)
-        found = [item for item in every if any_suffix or item.suffix in SUFFIXES]
-    found = sorted(item for item in found if item.is_file())
+    try:
+        if (base / pattern).is_dir():
+            pattern = f"{pattern}/*"
+        whole = any_suffix or not any(sign in pattern for sign in "*?[")
+        every = [base / pattern] if (base / pattern).exists() else base.glob(pattern)
+        matches = islice(every, _MAX_MATCHES)
+        found = sorted(p for p in matches if (whole or p.suffix in SUFFIXES) and p.is_file())
+    except (OSError, ValueError) as fault:
+        what = f"{pattern} cannot be looked up: {describe_error(fault)}"
+        raise InvalidInputError("TG906", what, where=str(base)) from None
     if not found:
         fix = "Put them there, or correct `samples` in tritongen.yaml."
         raise InvalidInputError("TG906", f"{pattern} matches no file", where=str(base), fix=fix)
