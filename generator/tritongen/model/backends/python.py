@@ -2,6 +2,7 @@
 
 from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFormat
+from tritongen.model.lock import THREADS
 
 PYTHON = rule.BackendRules(
     name="python",
@@ -11,7 +12,7 @@ PYTHON = rule.BackendRules(
     completes="what the model's auto_complete_config() adds",
     threads=rule.ThreadRule(
         scope=rule.ThreadScope.PROCESS_PER_INSTANCE,
-        environment=rule.LIBRARY_VARIABLES,
+        environment=THREADS,
         unset="as many threads as the libraries of model.py start",
     ),
     open_parameters=True,
