@@ -129,6 +129,4 @@ def _point(server: Server, model: str, rate: float, seed: int, requests: int) ->
     return OperatingPoint(
         rate,
         tuple(nearest_rank(figures.latencies_s, percentile) for percentile, _ in CELLS),
-        figures.utilisation,
-        figures.mean_batch,
     )

@@ -157,19 +157,6 @@ def test_broken_models_among_good_ones_each_say_why(repository, tmp_path):
         assert {name for name, one in statuses.items() if one.code} == set(statuses) - {"good"}
 
 
-def test_one_broken_model_ends_a_server_told_so(repository, tmp_path):
-    write_model(repository, "damaged", config_text(), {MODEL: b"garbage"})
-    spec = server_spec(repository, tmp_path / "project", exit_on_error=True)
-    server = EmbeddedRuntime().start(spec)
-    try:
-        with pytest.raises(EnvironmentProblem) as caught:
-            server.wait_ready(READY_SECONDS)
-    finally:
-        server.stop(grace=0.0)
-    assert caught.value.code == "TG820"
-    assert caught.value.details[0].startswith("model damaged: onnx runtime error")
-
-
 def test_a_flag_that_triton_does_not_know(repository, tmp_path):
     spec = server_spec(repository, tmp_path / "project", flags=(("no-such-flag", "1"),))
     server = EmbeddedRuntime().start(spec)

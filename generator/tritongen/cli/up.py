@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -16,6 +15,9 @@ from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 if TYPE_CHECKING:
     from tritongen.serving.server_spec import UpOptions
     from tritongen.serving.up import RunCommand, UpResult
+
+# Of what it has logged until it is ready; chosen: more than a start writes.
+_FOLLOWED_LINES = 100_000
 
 EXAMPLES = """\
   tritongen up                         serve model_repository/ in the background
@@ -183,11 +185,8 @@ def _follow(result: "UpResult") -> None:
         EnvironmentProblem: TG812, the server ended by itself.
     """
     try:
-        with Path(result.server.state.log).open("rb") as log:
-            while result.server.alive():
-                for line in log:
-                    output.say_lines(line.decode("utf-8", "replace"), stream=sys.stderr)
-                time.sleep(0.2)
+        for line in result.server.follow(_FOLLOWED_LINES):
+            output.say_lines(line, stream=sys.stderr)
     except KeyboardInterrupt:
         return  # the asked-for end
     raise EnvironmentProblem("TG812", "the server ended", where=result.server.state.log)

@@ -143,7 +143,9 @@ class Cost:
         batch: rows in the execution (1 for a model without batch axis).
         threads: intra-op threads.
         ms: median milliseconds of one execution.
-        spread: interquartile range divided by the median.
+        spread: between executions, without a unit: of a trial the interquartile range divided by
+            the median, see `tritongen.queueing.trial_points`; of a server the standard deviation
+            divided by the mean.
         inter_op: inter-op threads; 1 means sequential execution.
     """
 
@@ -294,8 +296,7 @@ class Served:
     Attributes:
         cpus: CPU limit of the server while it was measured; may be a fraction.
         cpu: name of its processor, empty when not known.
-        costs: mean times of executions inside the server; `spread` is their variation (standard
-            deviation divided by the mean).
+        costs: mean times of executions inside the server.
         front_end_ms: CPU time that each request costs outside its execution.
         transport_ms: latency of each request outside queue and execution that costs no core.
         contention: how much longer executions take when all cores are busy, as a share.

@@ -15,6 +15,7 @@ from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFormat
 
+# Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 TELEMETRY = "ORT_DISABLE_TELEMETRY"
 LIMITER, LIMITER_RESOURCE, CACHE = "rate-limit", "rate-limit-resource", "cache-config"

@@ -10,7 +10,7 @@ from tritongen.queueing.rate_profiles import (
     RateStep,
     simulate_rates,
 )
-from tritongen.queueing.service_times import ServicePoint, ServiceTimes
+from tritongen.queueing.service_times import ServicePoint, ServiceTimes, trial_points
 from tritongen.queueing.simulate import simulate
 from tritongen.queueing.simulated_server import (
     FrontEnd,
@@ -38,4 +38,5 @@ __all__ = [
     "Stream",
     "simulate",
     "simulate_rates",
+    "trial_points",
 ]

@@ -31,14 +31,10 @@ class OperatingPoint:
     Attributes:
         rate_per_s: requests per second.
         cells_s: latency in the middle of each of `CELLS`.
-        utilisation: share of the instances' time spent in executions.
-        mean_batch: rows in one execution.
     """
 
     rate_per_s: float
     cells_s: tuple[float, ...]
-    utilisation: float
-    mean_batch: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from math import exp, isfinite, log
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.evidence import Trial
 
 # Share of an execution that does not run in parallel, where only one thread count was measured.
 DEFAULT_SERIAL_SHARE = 0.1
@@ -22,6 +23,8 @@ OVERSUBSCRIPTION = 1.0
 # After a rest of this length caches are cold and the core sleeps: measured rests of 0.2 ms cost an
 # execution nothing, rests of 3 ms the full price.
 REST_S = 0.001
+# The interquartile range of a normal distribution, 2 × 0.6745 standard deviations.
+_IQR_DEVIATIONS = 1.35
 
 
 class Spread(StrEnum):
@@ -55,6 +58,21 @@ class ServicePoint:
         sound = self.batch >= 1 and self.threads >= 1 and self.cv >= 0.0
         if not (sound and isfinite(self.seconds) and self.seconds > 0.0):
             raise InvalidInputError("TG304", f"not a service time: {self}")
+
+
+def trial_points(trial: Trial | None) -> tuple[ServicePoint, ...]:
+    """What a trial measured with operators in sequence; nothing where the model did not run.
+
+    A trial keeps the interquartile range by the median, which a disturbance does not move; the
+    coefficient of variation is that of a normal distribution with the same range.
+    """
+    if trial is None or not trial.ok:
+        return ()
+    return tuple(
+        ServicePoint(cost.batch, cost.threads, cost.ms / 1e3, cv=cost.spread / _IQR_DEVIATIONS)
+        for cost in trial.costs
+        if cost.inter_op == 1 and cost.ms > 0.0
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import MENDED, RELEASES, at_least
-from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
+from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free
 from tritongen.triton.server import Endpoints
 
@@ -43,10 +43,6 @@ def network_findings(spec: ServerSpec) -> Iterator[Finding]:
         yield finding(
             "TG819", Severity.WARNING, f"the server listens on {spec.host}, without a password"
         )
-        if spec.model_control is ModelControl.EXPLICIT:
-            yield finding(
-                "TG832", Severity.WARNING, "whoever has the server's key may load models into it"
-            )
 
 
 def weakness_findings(spec: ServerSpec, version: str) -> Iterator[Finding]:

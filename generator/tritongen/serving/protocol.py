@@ -91,7 +91,6 @@ class ServerSpec:
         memory_bytes: memory limit; None for no limit. The embedded runtime only warns.
         gpus: number of GPUs the models need.
         model_control: none, or explicit for tuning.
-        exit_on_error: whether one broken model ends the server.
         auto_complete: whether Triton may complete configurations.
         release: Triton release ``YY.MM`` that was planned for; empty when not known.
         shared_memory_bytes: room for the tensors of Python-based backends; None for the usual.
@@ -119,7 +118,6 @@ class ServerSpec:
     memory_bytes: int | None = None
     gpus: int = 0
     model_control: ModelControl = ModelControl.NONE
-    exit_on_error: bool = False
     auto_complete: bool = True
     release: str = ""
     shared_memory_bytes: int | None = None
@@ -210,7 +208,7 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: Api
     """
     options = [
         *own,
-        ("exit-on-error", str(spec.exit_on_error).lower()),
+        ("exit-on-error", "false"),
         ("model-control-mode", spec.model_control.value),
         *_closed_apis(spec, keys),
         # What spares a server without GPUs its search for them.

@@ -14,7 +14,7 @@ from tritongen.planner.batching import CLIENT_ROWS
 from tritongen.planner.context import ModelInput
 from tritongen.planner.model_settings import reads_arena
 from tritongen.planner.tuned_choice import still_tuned
-from tritongen.queueing import ServicePoint, ServiceTimes
+from tritongen.queueing import ServiceTimes, trial_points
 from tritongen.repository.render_repository import render_models
 from tritongen.tune.search.objective import Objective, goal_of_intent, parse_goal
 from tritongen.tune.search.search_space import DEFAULT_MAX_BATCH, Candidate, SearchSpace
@@ -194,14 +194,7 @@ def _parallel(model: ModelInput) -> tuple[int, ...]:
 
 
 def _prior(evidence: ModelEvidence, cores: int) -> ServiceTimes | None:
-    trial = evidence.trial
-    if trial is None or not trial.ok:
-        return None
-    points = tuple(
-        ServicePoint(cost.batch, cost.threads, cost.ms / 1e3, cv=cost.spread)
-        for cost in trial.costs
-        if cost.inter_op == 1 and cost.ms > 0.0
-    )
+    points = trial_points(evidence.trial)
     return ServiceTimes(points, float(cores)) if points else None
 
 

@@ -1,9 +1,12 @@
 """Service times: measured points are kept, the rest follows from them."""
 
+from statistics import NormalDist
+
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.queueing import ServicePoint, ServiceTimes
+from tritongen.model.evidence import Cost, Trial
+from tritongen.queueing import ServicePoint, ServiceTimes, trial_points
 
 
 def times(*points, cores=4.0, **options):
@@ -90,6 +93,16 @@ def test_variation_is_the_median_of_the_measured():
     )
     assert ServiceTimes(points, 1.0).cv == 0.3
     assert times((1, 1, 0.01)).cv == 0.0
+
+
+def test_the_quartiles_of_a_trial_become_a_coefficient_of_variation():
+    low, median, high = NormalDist(10.0, 1.5).quantiles(n=4)
+    measured = Cost(1, 1, median, spread=(high - low) / median)
+    side_by_side = Cost(1, 1, median, inter_op=2)
+    (point,) = trial_points(Trial("", ok=True, costs=(measured, side_by_side)))
+    assert point.seconds == pytest.approx(0.010)
+    assert point.cv == pytest.approx(0.15, rel=0.01)
+    assert trial_points(Trial("", ok=False, costs=(measured,))) == trial_points(None) == ()
 
 
 @pytest.mark.parametrize(

@@ -241,12 +241,6 @@ def test_preflight_names_what_stands_in_the_way(spec, options, code):
     assert code in codes(spec(**options))
 
 
-def test_preflight_of_an_open_control_api(spec):
-    options = {"host": "0.0.0.0", "model_control": ModelControl.EXPLICIT}  # noqa: S104  (as above)
-    assert "TG832" in codes(spec(**options))
-    assert "TG832" not in codes(spec(model_control=ModelControl.EXPLICIT))
-
-
 def test_preflight_of_a_repository_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     made = server_spec(tmp_path / "file", tmp_path / "project", ())

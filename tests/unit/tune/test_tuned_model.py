@@ -64,6 +64,12 @@ def subject(cores=2, own=None, model=None, seen=None, memory=None, here=64):
     )
 
 
+def test_what_is_known_beforehand_varies_by_the_standard_deviation():
+    prior = subject(seen=trial(costs=(Cost(1, 1, 2.0, spread=0.27),))).prior
+    assert prior is not None
+    assert prior.cv == pytest.approx(0.2)
+
+
 class TestSpace:
     def test_a_proven_batch_axis_may_be_merged_and_stays_in_any_case(self):
         space = subject().space

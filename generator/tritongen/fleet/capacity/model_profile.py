@@ -17,7 +17,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import TensorSpec
 from tritongen.planner.tuned_choice import served_times, stalls_of
-from tritongen.queueing import Pauses, ServicePoint, ServiceTimes
+from tritongen.queueing import Pauses, ServiceTimes, trial_points
 
 # Without a stated goal the percentile may take so many undisturbed executions, and this at least.
 GOAL_EXECUTIONS = 5.0
@@ -260,14 +260,7 @@ def _sweep(name: str, evidence: ModelEvidence, rows: int, business: Business) ->
 
 
 def _trial_times(trial: Trial | None) -> ServiceTimes | None:
-    if trial is None or not trial.ok:
-        return None
-    points = tuple(
-        # The interquartile range of a normal distribution spans 1.35 standard deviations.
-        ServicePoint(cost.batch, cost.threads, cost.ms / 1e3, cv=cost.spread / 1.35)
-        for cost in trial.costs
-        if cost.inter_op == 1 and cost.ms > 0.0
-    )
+    points = trial_points(trial)
     most = max((point.threads for point in points), default=1)
     return ServiceTimes(points, float(most)) if points else None
 

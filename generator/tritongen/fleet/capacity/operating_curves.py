@@ -126,8 +126,6 @@ def _between(form: QueueParameters, upper: int | None) -> OperatingCurve:
         OperatingPoint(
             load * form.capacity,
             tuple(a + (b - a) * share for a, b in zip(one.cells_s, other.cells_s, strict=True)),
-            load,
-            one.mean_batch,
         )
         for (load, _), one, other in zip(LOADS, low.points, high.points, strict=True)
     )
@@ -138,21 +136,18 @@ def _simulated(form: QueueParameters) -> OperatingCurve:
     points = []
     for load, requests in LOADS:
         rate = load * form.capacity
-        latencies, executions = _run(form, rate, requests)
-        latencies.sort()
+        latencies = sorted(_run(form, rate, requests))
         points.append(
             OperatingPoint(
                 rate,
                 tuple(nearest_rank(latencies, percentile) for percentile, _ in CELLS),
-                load,
-                requests / executions,
             )
         )
     return OperatingCurve(form.capacity, tuple(_rising(points)))
 
 
-def _run(form: QueueParameters, rate: float, requests: int) -> tuple[list[float], int]:
-    """Latencies after the warm-up, and the number of executions."""
+def _run(form: QueueParameters, rate: float, requests: int) -> list[float]:
+    """Latencies after the warm-up."""
     arrivals = [at / rate for at in _arrivals(form.arrival_cv)[:requests]]
     draws = _services(form.cv)
     free = [0.0] * form.instances
@@ -182,7 +177,7 @@ def _run(form: QueueParameters, rate: float, requests: int) -> tuple[list[float]
         latencies += [finish - at for at in arrivals[begin:end]]
         executions += 1
         begin = end
-    return latencies[int(requests * _WARMUP) :], executions
+    return latencies[int(requests * _WARMUP) :]
 
 
 @cache

@@ -8,9 +8,6 @@ from functools import partial
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType
 
-# Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
-LIBRARY_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
 # Faults of the names of inputs and outputs, as sentences; empty when they can be served.
 NamesCheck = Callable[[ModelFacts, tuple[str, ...], tuple[str, ...]], tuple[str, ...]]
 

@@ -2,6 +2,7 @@
 
 from tritongen.model.backends import backend_rules as rule
 from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.lock import THREADS
 
 
 def _settings(facts: ModelFacts, _release: str) -> tuple[rule.Setting, ...]:
@@ -20,7 +21,7 @@ PYTHON = rule.BackendRules(
     completes="what the model's auto_complete_config() adds",
     threads=rule.ThreadRule(
         scope=rule.ThreadScope.PROCESS_PER_INSTANCE,
-        environment=rule.LIBRARY_VARIABLES,
+        environment=THREADS,
         unset="as many threads as the libraries of model.py start",
     ),
     open_parameters=True,
