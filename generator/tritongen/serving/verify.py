@@ -1,6 +1,5 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
-from tritongen.model.evidence import AxisProof, AxisVerdict, Trial
+from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.releases import find
@@ -30,7 +29,7 @@ from tritongen.serving.verify_runs import (
     is_decoupled,
     run_steps,
 )
-from tritongen.serving.verify_samples import GivenSamples
+from tritongen.serving.verify_samples import GivenSamples, at_other_sizes
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.child_session import ChildSession, ChildSessions
 from tritongen.trial.runtime import RuntimeRefusal
@@ -40,7 +39,6 @@ from tritongen.triton.http_client import HttpClient
 from tritongen.triton.messages import TensorMeta
 from tritongen.triton.sample_tensors import Sample
 
-_SYMBOL = re.compile(r"[\w.:/-]+")
 # Chosen: many samples tell the same.
 MAX_REASONS = 4
 
@@ -106,8 +104,8 @@ def verify(
     endpoints = state.endpoints if state is not None else None
     address = address or (endpoints.http if endpoints is not None else "")
     lock = read_lock(repository)
-    known = lock.models.items() if lock is not None else ()
-    trials = {name: model.evidence.trial for name, model in known}
+    locked = lock.models if lock is not None else {}
+    trials = {name: model.evidence.trial for name, model in locked.items()}
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
     models = stored_models(repository, lock, release)
     written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
@@ -120,14 +118,11 @@ def verify(
         if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
         http.metadata()  # what is no Triton is told once, and not of each model
-        local = LocalRuns(children, code, tell)
-        given = GivenSamples.of_repository(repository, data)
+        local, given = LocalRuns(children, code, tell), GivenSamples.of_repository(repository, data)
         comparison = _Comparison(http, streams, local, models, trials, seed, given)
         pipelines = sorted(written - set(trials))
-        found = (
-            *(_verdict(name, comparison.of_model) for name in models),
-            *(_verdict(name, comparison.of_pipeline) for name in pipelines),
-        )
+        found = [_verdict(name, comparison.of_model) for name in models]
+        found += [_verdict(name, comparison.of_pipeline) for name in pipelines]
         age = RepositoryAge(http, repository, state)
         return tuple(_dated(model, age) for model in found)
 
@@ -197,7 +192,7 @@ class _Comparison:
         states = bool(config.get("sequence_batching"))
         sent, compared = self.given.requests(metadata, config, recipes, self.seed)
         axes = trial.axes if trial is not None and not states else ()
-        longer = _at_other_sizes(config, recipes, axes)
+        longer = at_other_sizes(config, recipes, axes)
         sent += [Sample("", make_inputs(one, self.seed), {}) for one in longer.values()]
         compared = COMPARED if states else ", ".join((compared, *longer))
         pairs: list[Pair] = []
@@ -258,40 +253,6 @@ class _Comparison:
             raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
         config = config_document(self.http, facts.name)
         return self.local.session(facts, model.mains[max(model.mains)], config)
-
-
-def _at_other_sizes(
-    config: Mapping[str, Any], recipes: Sequence[InputRecipe], axes: Sequence[AxisProof]
-) -> dict[str, list[InputRecipe]]:
-    """One more request for each free axis, at another size that the trial ran, by what it is."""
-    batches = int(config.get("max_batch_size", 0)) > 0
-    fixed = {
-        (item["name"], axis + batches)
-        for item in config.get("input", ())
-        for axis, dim in enumerate(item["dims"])
-        if int(dim) != -1
-    }
-    found = {}
-    for free in {item.label: item for item in axes if item.verdict is AxisVerdict.FREE}.values():
-        size = free.tried[1]
-        moved = {
-            (item.input, item.axis): item.label
-            for item in axes
-            if free.label in (item.label, *_SYMBOL.findall(item.symbol))
-        }
-        # A sum of axes, and what the configuration holds to one size, are left as they are.
-        if set(moved.values()) == {free.label} and not fixed & moved.keys():
-            found[f"{free.label} of {size}"] = [
-                replace(
-                    recipe,
-                    shape=tuple(
-                        size if (recipe.name, axis) in moved else before
-                        for axis, before in enumerate(recipe.shape)
-                    ),
-                )
-                for recipe in recipes
-            ]
-    return found
 
 
 def _pairs(

@@ -1,12 +1,14 @@
 """What `verify` sends to a model: the user's samples where there are some, else made-up values."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.intent import INTENT_FILE, read_intent
+from tritongen.model.evidence import AxisProof, AxisVerdict
 from tritongen.model.intent import Intent
 from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.repository.project import last_models
@@ -18,6 +20,7 @@ from tritongen.triton.sample_tensors import Sample, joined, read_rows
 ROWS = 3
 # Chosen: a difference of the server's shows on a few.
 _MAX_SAMPLES = 16
+_SYMBOL = re.compile(r"[\w.:/-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +98,37 @@ def _of_model(sample: Sample, inputs: Mapping[str, Any], ranks: Mapping[str, int
         for name, array in inputs.items()
     }
     return Sample(sample.place, own, sample.expected)
+
+
+def at_other_sizes(
+    config: Mapping[str, Any], recipes: Sequence[InputRecipe], axes: Sequence[AxisProof]
+) -> dict[str, list[InputRecipe]]:
+    """One more request for each free axis, at another size that the trial ran, by what it is."""
+    batches = int(config.get("max_batch_size", 0)) > 0
+    fixed = {
+        (item["name"], axis + batches)
+        for item in config.get("input", ())
+        for axis, dim in enumerate(item["dims"])
+        if int(dim) != -1
+    }
+    found = {}
+    for free in {item.label: item for item in axes if item.verdict is AxisVerdict.FREE}.values():
+        size = free.tried[1]
+        moved = {
+            (item.input, item.axis): item.label
+            for item in axes
+            if free.label in (item.label, *_SYMBOL.findall(item.symbol))
+        }
+        # A sum of axes, and what the configuration holds to one size, are left as they are.
+        if set(moved.values()) == {free.label} and not fixed & moved.keys():
+            found[f"{free.label} of {size}"] = [
+                replace(
+                    recipe,
+                    shape=tuple(
+                        size if (recipe.name, axis) in moved else before
+                        for axis, before in enumerate(recipe.shape)
+                    ),
+                )
+                for recipe in recipes
+            ]
+    return found
