@@ -126,7 +126,12 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
-            evidence = replace(evidence, trial=_tried(project, facts, policy.options, declared))
+            trial = _tried(project, facts, policy.options, declared)
+            now = _hashed(project.root, facts, cache, evidence)
+            # What was tried is what was hashed only where it is still the same.
+            same = now.files == evidence.files
+            evidence = replace(now, trial=trial if same else None)
+            lost = "" if same else "the model's file changed while it was tried"
         if evidence.trial is None:
             missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
