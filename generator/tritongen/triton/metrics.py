@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tritongen.triton.http_channel import HttpChannel
-from tritongen.triton.statistics import ServerUse
+from tritongen.triton.statistics import MAX_COUNTER, ServerUse
 
 _TIMEOUT_S = 2.0  # Chosen: numbers of a level are good without it.
-
-# Counters have 64 bits. Greater numbers have sums that are none.
-MAX_COUNTER = 2.0**64
 
 # Possessive repeats keep no places to go back to, which took 160 times the page's size. A label's
 # name is tried from its begin alone, or one without an end would take the square of its length.

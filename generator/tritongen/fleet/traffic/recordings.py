@@ -27,7 +27,7 @@ from tritongen.fleet.traffic.traffic_history import (
     usual_gap,
 )
 from tritongen.model.printable import cell_text
-from tritongen.triton.metrics import MAX_COUNTER
+from tritongen.triton.statistics import MAX_COUNTER
 
 _MAX_FAULTS = 10
 # Numbers from here on are milliseconds since 1970: as seconds they would lie in the year 5138.
