@@ -15,7 +15,8 @@ def impostor(models: tuple[str, ...], answers: Mapping[str, object]) -> Iterator
 
     Args:
         models: that are ready.
-        answers: JSON by the last part of a path: ``config``, ``stats``, ``metadata``, ``infer``.
+        answers: JSON by the last part of a path: ``config``, ``stats``, ``metadata``, ``infer``;
+            of a function what it gives.
     """
 
     class Answers(BaseHTTPRequestHandler):
@@ -32,6 +33,7 @@ def impostor(models: tuple[str, ...], answers: Mapping[str, object]) -> Iterator
                 found = {}
             else:
                 found = answers.get(last if last in answers else "metadata", {})
+                found = found() if callable(found) else found
             data = json.dumps(found).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))

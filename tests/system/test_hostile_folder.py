@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,24 @@ def test_a_program_is_run_only_where_that_is_asked_for(project: Project, tmp_pat
     assert program["max_batch_size"] == 8
     make.python_model(project.models / "program/1/model.py", source + "# changed\n")
     assert held(*PLANNED) == {"program"}
+
+
+def test_a_file_that_changes_while_it_is_tried_has_no_evidence(project: Project):
+    """What is observed of one file must not stand in the lock under the hash of another."""
+    gate = project.folder / "gate"
+    os.mkfifo(gate)
+    path = project.models / "program/1/model.py"
+    make.python_model(path, f"open({str(gate)!r}).read()\n{make.PYTHON}")
+    process = project.start("build", "models")
+    with gate.open("w"):  # once the model waits there
+        path.write_text(f"{make.PYTHON}# changed\n")
+    process.communicate()
+    assert process.returncode in {0, 1}
+    evidence = project.lock()["models"]["program"]["evidence"]
+    assert evidence.get("trial") is None
+    assert dict(evidence["files"])["1/model.py"] == sha256(path.read_bytes()).hexdigest()
+    project.run("build", "models")
+    assert project.lock()["models"]["program"]["evidence"]["trial"]["ok"]
 
 
 def test_a_plan_without_any_times_says_which_program_was_not_run(project: Project):

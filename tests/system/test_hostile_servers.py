@@ -1,6 +1,7 @@
 """Whole commands against servers that attack them: they end with a code, in time and in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,76 @@ ODD: dict[str, dict[str, object]] = {
     },
     "versions of no number": {"metadata": {"name": "m", "versions": ["x"]}},
 }
+
+
+STATISTICS: dict[str, object] = {
+    "no objects": [{"name": "dense", "inference_stats": 5}],
+    "a list for an object": [{"name": "dense", "inference_stats": [1]}],
+    "a text for a number": [{"name": "dense", "inference_count": "x"}],
+    "a number beyond a float": [
+        {"name": "dense", "inference_count": 10**400, "inference_stats": {"queue": {"ns": 10**400}}}
+    ],
+    "numbers whose sum is none": [
+        {"name": "dense", "inference_stats": {"success": {"count": 10**308, "ns": 10**308}}},
+    ]
+    * 20,
+    "nothing": None,
+}
+
+
+@pytest.mark.parametrize("odd", STATISTICS)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_statistics_that_turn_odd(built: Project, odd: str, form: str) -> None:
+    """A server that was one when it was looked at first."""
+    told = iter([[{"name": "dense", "inference_count": 3}]])
+    answers = {"stats": lambda: {"model_stats": next(told, STATISTICS[odd])}}
+    with impostor(("dense",), answers) as address:
+        words = ["observe", "-u", address, "--for", "2s", "--interval", "500ms", "--format", form]
+        (end,) = watched([(built.folder, words)])
+    assert end.code in {0, 1, 3}, end.printed
+    assert "TG001" not in end.printed
+
+
+def rising(instance: object, *values: Iterable[object]) -> dict[str, Any]:
+    labels: dict[str, object] = {
+        "__name__": "nv_inference_request_success",
+        "model": "dense",
+        "instance": instance,
+    }
+    return {"metric": labels, "values": [list(pair) for pair in values]}
+
+
+SERIES: dict[str, list[object]] = {
+    "numbers whose sum is none": [rising(n, (1e9, "0"), (2e9, "1e308")) for n in range(3)],
+    "a number beyond a float": [rising(1, (1, 10**400), (10**400, 1), (1, 2), (2, 3))],
+    "times beyond a calendar": [rising(1, (1e300, "1"), (1e305, "2"), (-1e300, 1))],
+    "labels that are none": [{"metric": 5, "values": [[1, "1"]]}, {"metric": [1], "values": 5}],
+    "as many points as an answer has": [rising(1, *((n, "1") for n in range(300_000)))],
+    "as many series as an answer has": [
+        rising(n, *((n, "1") for n in range(9_000))) for n in range(33)
+    ],
+    "as many models": [
+        {"metric": {**rising(1)["metric"], "model": n}, "values": [[1, "1"], [2, "2"]]}
+        for n in range(80_000)
+    ],
+    "values that are none": [
+        {"metric": rising(1)["metric"], "values": {"a": 1}},
+        rising(1, (), (1,)),
+    ],
+    "names that are none": [rising({}, (1, "1"), (2, "2")), rising(None, (1, "1"), (2, "2"))],
+}
+
+
+@pytest.mark.parametrize("odd", SERIES)
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_history_that_is_odd(built: Project, odd: str, form: str) -> None:
+    document = {"status": "success", "data": {"resultType": "matrix", "result": SERIES[odd]}}
+    with impostor((), {"metadata": document}) as address:
+        words = ["observe", "--prometheus", f"http://{address}", "--csv", "t.csv", "--format", form]
+        (end,) = watched([(built.folder, words)])
+    assert end.code in {0, 1, 2, 3}, end.printed[-2000:]
+    assert "TG001" not in end.printed
+    assert end.peak < MAX_BYTES
 
 
 @pytest.mark.parametrize("odd", ODD)

@@ -159,9 +159,15 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
-            tried_now = _tried(project, facts, policy.options, given)
-            evidence = replace(evidence, trial=steadied(tried_now, known_trial))
-            renewed |= {facts.name: lost} if lost else {}
+            trial = _tried(project, facts, policy.options, given)
+            now = _hashed(project.root, facts, cache, evidence)
+            # What was tried is what was hashed only where it is still the same.
+            if now.files == evidence.files:
+                evidence = replace(now, trial=steadied(trial, known_trial))
+                renewed |= {facts.name: lost} if lost else {}
+            else:
+                evidence = replace(now, trial=None)
+                lost = "the model's file changed while it was tried"
         if given.fault is not None and (evidence.trial is None or evidence.trial.ok):
             faults.append(given.fault)
         if evidence.trial is None:

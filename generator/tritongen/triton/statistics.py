@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from tritongen.model.codec import Digits, JsonKey
 
+# Counters have 64 bits. Greater numbers have sums that are none.
+MAX_COUNTER = 2.0**64
+
 
 @dataclass(frozen=True, slots=True)
 class ServedConfig:

@@ -20,6 +20,7 @@ from tritongen.fleet.observe.model_counters import (
     observed,
 )
 from tritongen.fleet.observe.scrape import (
+    MAX_MODELS,
     counters_of_metrics,
     counters_of_statistics,
     prometheus_history,
@@ -46,6 +47,11 @@ _EVEN = 0.9
 # Of tritongen.yaml.
 _MAX_BYTES = 2**20
 _PAGE_S = 5.0
+
+# Statistics that do not come, or have another form.
+_UNREADABLE = (
+    EnvironmentProblem, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+)  # fmt: skip
 
 Progress = Callable[[float, float], None]
 
@@ -192,11 +198,13 @@ class _Server:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
             page = metrics_page(self.endpoint.host, self.endpoint.port, _PAGE_S)
-            return counters_of_metrics(page) if page is not None else None
-        try:
-            return counters_of_statistics(self.client.statistics())
-        except EnvironmentProblem:
-            return None
+            found = counters_of_metrics(page) if page is not None else None
+        else:
+            try:
+                found = counters_of_statistics(self.client.statistics())
+            except _UNREADABLE:
+                return None
+        return found if found is not None and len(found) <= MAX_MODELS else None
 
 
 def _live(
@@ -240,7 +248,7 @@ def _server(address: str) -> _Server:
     client = client_for(endpoint, timeout=10.0)
     try:
         client.statistics()
-    except (EnvironmentProblem, KeyError, TypeError, ValueError):
+    except _UNREADABLE:
         page = metrics_page(endpoint.host, endpoint.port, _PAGE_S)
         if page is None or not counters_of_metrics(page):
             raise EnvironmentProblem(

@@ -2,7 +2,7 @@
 
 import ssl
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
@@ -34,6 +34,8 @@ METRICS: Mapping[str, str] = {
 }
 # Prometheus answers a range query with at most 11,000 points a series.
 _MAX_POINTS = 10_000
+# Of one server, or history. Chosen: their readings take some 150 MB.
+MAX_MODELS = 10_000
 _TIMEOUT_S = 30.0
 
 
@@ -98,6 +100,9 @@ def prometheus_history(
     }
     series = _matrix(_get(url, "/api/v1/query_range?" + urlencode(query)), url)
     found = _observed(series)
+    if series:
+        fix = "Narrow it with --selector."
+        raise _problem(url, f"it names more than {MAX_MODELS:,} models of servers", fix)
     if not found:
         fix = "Let it scrape Triton's metrics port (8002), or name another time or selector."
         raise _problem(url, "it holds no metric of Triton for that time", fix)
@@ -108,11 +113,19 @@ def _problem(url: str, what: str, fix: str = "") -> EnvironmentProblem:
     return EnvironmentProblem("TG980", what, where=shown_address(url), fix=fix)
 
 
-def _observed(series: Sequence[Mapping[str, Any]]) -> dict[str, Observed]:
-    """Series of counters joined by server and model, then servers added up by model."""
+def _observed(series: list[dict[str, Any]]) -> dict[str, Observed]:
+    """Series of counters joined by server and model, then servers added up by model.
+
+    What is used leaves the list, since an answer may take 100 MB as values, and again as readings.
+    What is left there is beyond `MAX_MODELS`.
+    """
     tables: dict[tuple[str, str], dict[float, dict[str, float]]] = {}
-    for one in series:
-        labels = one.get("metric") or {}
+    series.reverse()
+    while series and len(tables) <= MAX_MODELS:
+        one = series.pop()
+        labels = one.get("metric")
+        if not isinstance(labels, dict):
+            continue
         field = METRICS.get(str(labels.get("__name__", "")))
         model = str(labels.get("model", ""))
         if field is None or not model:
@@ -121,21 +134,23 @@ def _observed(series: Sequence[Mapping[str, Any]]) -> dict[str, Observed]:
             str(labels.get(name, "")) for name in ("instance", "pod", "version", "gpu_uuid")
         )
         table = tables.setdefault((model, server), {})
-        for at_s, value in samples_of(one.get("values"), lambda _: None):
+        values = one.pop("values", None)
+        cut = values[: _MAX_POINTS + 1] if isinstance(values, list) else None
+        for at_s, value in samples_of(cut, lambda _: None):
             row = table.setdefault(at_s, {})
             row[field] = row.get(field, 0.0) + value
     models: dict[str, list[Observed]] = {}
-    for (model, _), table in tables.items():
+    for model, server in tuple(tables):
         readings = [
             CounterReading(at_s, ModelCounters(**row))
-            for at_s, row in table.items()
+            for at_s, row in tables.pop((model, server)).items()
             if "requests" in row
         ]
         models.setdefault(model, []).append(observed(model, readings))
     return {model: merged(model, parts) for model, parts in sorted(models.items())}
 
 
-def _matrix(content: bytearray, url: str) -> list[Mapping[str, Any]]:
+def _matrix(content: bytearray, url: str) -> list[dict[str, Any]]:
     try:
         document = read_json(content)
     except ForeignAnswerError as problem:

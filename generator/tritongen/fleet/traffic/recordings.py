@@ -27,6 +27,7 @@ from tritongen.fleet.traffic.traffic_history import (
     usual_gap,
 )
 from tritongen.model.printable import cell_text
+from tritongen.triton.statistics import MAX_COUNTER
 
 _MAX_FAULTS = 10
 # Numbers from here on are milliseconds since 1970: as seconds they would lie in the year 5138.
@@ -248,7 +249,7 @@ def _matrix(text: str, where: str) -> list[Mapping[str, Any]]:
 
 
 def samples_of(values: object, faulty: Callable[[object], None]) -> list[Sample]:
-    """(seconds since 1970, value) of one series, in order of time; NaN is a hole.
+    """(seconds since 1970, value) of one series, in order of time; what no counter shows is a hole.
 
     Args:
         values: of the answer, a list of pairs.
@@ -258,9 +259,9 @@ def samples_of(values: object, faulty: Callable[[object], None]) -> list[Sample]
     for pair in values if isinstance(values, list) else []:
         try:
             at_s, value = float(pair[0]), float(pair[1])
-        except (TypeError, ValueError, IndexError, KeyError):
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             faulty(pair)
             continue
-        if math.isfinite(value) and math.isfinite(at_s):
+        if abs(value) <= MAX_COUNTER and 0.0 <= at_s < _MILLISECONDS:
             samples.append((at_s, value))
     return sorted(samples)
