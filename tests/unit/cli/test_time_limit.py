@@ -1,0 +1,42 @@
+"""The time limit of a command, wherever it waits."""
+
+import signal
+import socket
+import time
+from contextlib import suppress
+
+import pytest
+
+from tritongen.cli.time_limit import TimeIsOver, time_limit
+from tritongen.errors import EnvironmentProblem
+
+LONG_S = 30.0
+
+
+def test_what_waits_is_ended():
+    here, there = socket.socketpair()
+    with here, there, pytest.raises(EnvironmentProblem) as caught, time_limit(0.05):
+        here.recv(1)
+    assert caught.value.code == "TG013"
+    assert "0.05 s" in caught.value.what
+
+
+def test_what_goes_on_after_the_first_signal_is_ended_by_the_next():
+    """As a probe does, which reads the server once more before it tells its numbers."""
+
+    def asks_twice() -> None:
+        with suppress(TimeIsOver):
+            time.sleep(LONG_S)
+        time.sleep(LONG_S)
+
+    with pytest.raises(EnvironmentProblem), time_limit(0.05):
+        asks_twice()
+
+
+@pytest.mark.parametrize("limit_s", [None, LONG_S])
+def test_nothing_is_left_of_a_limit(limit_s):
+    before = signal.getsignal(signal.SIGALRM)
+    with time_limit(limit_s):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
+    assert signal.getsignal(signal.SIGALRM) is before
