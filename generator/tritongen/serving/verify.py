@@ -208,9 +208,11 @@ class _Comparison:
                 )
         if is_decoupled(config):
             compared += ", every response"
+        found = _judge(name, precision_of(facts), pairs, compared)
         if facts.format is ModelFormat.ONNX and self.local.sessions.installed_runtime:
-            compared += ", run here on the installed ONNX Runtime"
-        return _judge(name, precision_of(facts), pairs, compared)
+            here = "the local run was on the installed ONNX Runtime"
+            found = replace(found, reason=f"{found.reason}; {here}")
+        return found
 
     def of_pipeline(self, name: str) -> VerifiedModel:
         """An ensemble against its steps, run one after the other on this machine.

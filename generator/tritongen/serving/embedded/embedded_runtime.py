@@ -62,7 +62,8 @@ class EmbeddedRuntime:
                 "backend onnxruntime runs on the installed ONNX Runtime; "
                 f"Triton {spec.release} has {there}: {reason}"
             )
-            yield finding("TG217", Severity.WARNING, message)
+            fix = "Install that version, or let pip fetch it, and start the server again."
+            yield finding("TG217", Severity.WARNING, message, fix=fix)
 
     def _library(self, spec: ServerSpec) -> TargetLibrary:
         """Where the onnxruntime backend takes its library from; fetched where it must be."""
