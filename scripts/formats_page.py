@@ -31,6 +31,28 @@ models:
 """
 
 OUTRO = """\
+## Whose runtime
+
+What one version of a library loads, another may refuse, and both may disagree on shapes. For ONNX
+models the trial, the local run of `verify` and the embedded server's backend therefore take the
+ONNX Runtime of `target.triton`. Where another one is installed, the target's is fetched once into
+the cache (`~/.cache/tritongen/onnxruntime`, 33 to 58 MB a version), by pip with your index, proxy
+and certificates, against hashes in the tool. Only child processes load it; nothing is installed. A
+wheel that lies in a folder will do, too: `PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER`.
+
+The installed version stands in, and one warning a build says so with both versions (TG217):
+
+| where | why |
+|---|---|
+| `TRITONGEN_ONNXRUNTIME=installed` | you want it |
+| no network, no room, a wheel that is not the expected file | the reason is in the warning |
+| releases up to 24.08, unless numpy 1 is installed | their wheels do not run with numpy 2 |
+| 24.03; 24.09 to 24.11 with Python 3.13; up to 24.02 with Python 3.12 | there is no wheel |
+
+OpenVINO and PyTorch run as they are installed. Where they are newer than the target's, the same
+warning says so. A build that takes evidence from the lock fetches nothing; `--format json` tells of
+a version that is not the target's as a remark, and `build --remeasure` tries the models again.
+
 ## What was run, and what was not
 
 Rows with a library in the column *trial* are tried in a child process and compared row by row. That

@@ -71,7 +71,7 @@ content=$(
 copy tritongen/__init__.py tritongen/errors tritongen/model/__init__.py \
     tritongen/model/progress.py tritongen/serving/__init__.py \
     tritongen/serving/embedded/__init__.py tritongen/system/__init__.py tritongen/system/files.py \
-    tritongen/system/own_files.py tritongen/system/processes.py \
+    tritongen/system/own_files.py tritongen/system/processes.py tritongen/system/pip_download.py \
     tritongen/system/process_files.py tritongen/system/user_cache.py
 image=$repository:$content
 

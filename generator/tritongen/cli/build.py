@@ -11,6 +11,7 @@ from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.model.findings import Finding
+    from tritongen.model.progress import Progress
     from tritongen.optimize.optimize_models import FixedModels
     from tritongen.repository.build import BuildOptions, BuildResult
     from tritongen.repository.compare import DifferenceKind
@@ -96,9 +97,10 @@ def run(options: argparse.Namespace) -> int:
     chosen = dict(options.variant)
     fixed = _fixed(project, options) if options.fix else None
     variants = {**fixed.variants, **chosen} if fixed is not None else chosen
-    settings = replace(_options(options), variants=variants)
     trying = output.telling(project, lambda name: output.progress(f"trying {name} …"))
-    result = build(project, settings, trying)
+    with output.ProgressBar() as bar:
+        settings = replace(_options(options, bar), variants=variants)
+        result = build(project, settings, trying)
     if fixed is not None:
         result = replace(result, findings=_once(fixed, result))
     if not (options.check or options.diff or options.dry_run):
@@ -132,7 +134,7 @@ def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
     )
 
 
-def _options(options: argparse.Namespace) -> "BuildOptions":
+def _options(options: argparse.Namespace, progress: "Progress") -> "BuildOptions":
     from tritongen.repository.build import BuildMode, BuildOptions
     from tritongen.repository.gather_evidence import trial_policy
 
@@ -149,6 +151,7 @@ def _options(options: argparse.Namespace) -> "BuildOptions":
             timeout_s=options.trial_timeout,
             memory_bytes=options.trial_memory,
             code=mode is BuildMode.WRITE and not options.untrusted,
+            progress=progress,
         ),
         remeasure=options.remeasure,
         force=options.force,

@@ -38,13 +38,15 @@ def run(options: argparse.Namespace) -> int:
     """Inspect and print; exit 1 when a model cannot be served."""
     from tritongen.repository.inspect import inspect_models
 
-    result = inspect_models(
-        models_folder(options),
-        options.repository,
-        trial=options.trial,
-        code=not options.untrusted,
-        progress=lambda project: output.telling(project, lambda _name: None),
-    )
+    with output.ProgressBar() as bar:
+        result = inspect_models(
+            models_folder(options),
+            options.repository,
+            trial=options.trial,
+            code=not options.untrusted,
+            progress=lambda project: output.telling(project, lambda _name: None),
+            download=bar,
+        )
     output.present(
         options.format,
         lambda: {

@@ -4,7 +4,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import good, present, print_table, severe, suggest, tell_of_code
+from tritongen.cli.output import (
+    ProgressBar,
+    good,
+    present,
+    print_table,
+    severe,
+    suggest,
+    tell_of_code,
+)
 from tritongen.cli.parser import CommandParser, address, existing_folder
 from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode
@@ -44,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare and print; exit 1 when an output differs, or a model is stale or not compared."""
     from tritongen.serving.verify import verify
 
-    with time_limit(options.timeout):
+    with ProgressBar() as bar, time_limit(options.timeout):
         models = verify(
             Path.cwd(),
             existing_folder(options.repository),
@@ -56,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             code=not options.untrusted,
             tell=lambda name: tell_of_code(options.repository, {name}),
+            progress=bar,
         )
     present(
         options.format,

@@ -4,13 +4,12 @@ Evidence is recorded in `tritongen.lock` and used again until the model's bytes 
 the same inputs give the same plan on every machine.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from tritongen.model.facts import ModelFacts
-from tritongen.model.releases import Release
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.releases import Release, older
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Variant
 
@@ -349,6 +348,17 @@ class Evidence:
     models: Mapping[str, ModelEvidence] = field(default_factory=dict)
 
 
+def runtime_version(release: Release, format_: ModelFormat) -> str:
+    """The version of what runs a format in a release; empty where no table has it."""
+    known = {
+        ModelFormat.ONNX: release.onnxruntime,
+        ModelFormat.OPENVINO: release.openvino,
+        ModelFormat.TORCHSCRIPT: release.torch,
+        ModelFormat.TORCH_AOTI: release.torch,
+    }
+    return known.get(format_, "")
+
+
 def with_refusal(facts: ModelFacts, trial: Trial | None, release: Release, gpus: int) -> ModelFacts:
     """Facts with an error where the target's runtime will refuse the model as the trial's did.
 
@@ -363,12 +373,7 @@ def with_refusal(facts: ModelFacts, trial: Trial | None, release: Release, gpus:
     """
     if trial is None or trial.ok or trial.code != NOT_LOADED or facts.onnx is None:
         return facts
-    if gpus or facts.onnx.custom_domains or _numbers(trial.runtime) < _numbers(release.onnxruntime):
+    if gpus or facts.onnx.custom_domains or older(trial.runtime, release.onnxruntime):
         return facts
     fault = facts.finding(NOT_LOADED, f"{trial.runtime} does not load it: {trial.error}")
     return replace(facts, findings=(*facts.findings, fault))
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """Those of a version, with or without a name as in ``onnxruntime 1.32.0``."""
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.formats.model_files import StatKey, hash_files
 from tritongen.model.codec import parse_json
 from tritongen.model.cores import budget_of
-from tritongen.model.evidence import SAMPLES, Evidence, ModelEvidence, Trial
-from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.evidence import SAMPLES, Evidence, ModelEvidence, Trial, runtime_version
+from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import NO_BATCH, trial_declarations
-from tritongen.model.releases import RELEASES, Release
+from tritongen.model.progress import Progress, silent
+from tritongen.model.releases import RELEASES
 from tritongen.repository.project import Project
+from tritongen.repository.runtime_versions import runtime_findings
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own
@@ -34,8 +36,6 @@ _CUT_OFF = frozenset({"TG202", "TG203"})
 # Chosen: a time beside the others of its trial, and memory, vary by so much from trial to trial; a
 # machine as a whole by more.
 _NOISE, _LEVEL_NOISE = 0.12, 0.25
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def trial_policy(
     timeout_s: float = 60.0,
     memory_bytes: int | None = None,
     code: bool = True,
+    progress: Progress = silent,
 ) -> TrialPolicy:
     """A policy with this machine's cores as the most threads to try.
 
@@ -76,9 +77,12 @@ def trial_policy(
         timeout_s: wall clock of one trial.
         memory_bytes: of one trial, None to go by the model's size.
         code: whether models that are programs are among them.
+        progress: told of the download of a runtime.
     """
     cores = budget_of(read_cpus()).value
-    options = TrialOptions(cores=cores, timeout_s=timeout_s, memory_bytes=memory_bytes)
+    options = TrialOptions(
+        cores=cores, timeout_s=timeout_s, memory_bytes=memory_bytes, progress=progress
+    )
     return TrialPolicy(run, remeasure, options, code)
 
 
@@ -93,6 +97,7 @@ class Gathered:
         held: those of them that were not run because they are programs.
         faults: samples that cannot be read.
         renewed: models that were tried again, each with what has become of the trial before.
+        runtimes: what is said of runtimes that are not the target's.
     """
 
     evidence: Evidence
@@ -100,10 +105,11 @@ class Gathered:
     held: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
     renewed: Mapping[str, str] = field(default_factory=dict)
+    runtimes: tuple[Finding, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is said of programs not run, models run again, and samples that are not used."""
+        """What is said of programs not run, models run again, other runtimes, unused samples."""
         message = "its code was not run; this rests on what can be read"
         return (
             *(finding("TG147", Severity.WARNING, message, model=name) for name in self.held),
@@ -111,6 +117,7 @@ class Gathered:
                 finding("TG709", Severity.INFO, f"{lost}, so it was tried again", model=name)
                 for name, lost in self.renewed.items()
             ),
+            *self.runtimes,
             *self.faults,
         )
 
@@ -124,7 +131,9 @@ class Gathered:
         )
 
 
-def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
+def gather_evidence(
+    project: Project, policy: TrialPolicy, progress: Callable[[str], None]
+) -> Gathered:
     """Evidence of every servable model of the project.
 
     Args:
@@ -143,10 +152,8 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     missing: dict[str, str] = {}
     faults: list[Finding] = []
     renewed: dict[str, str] = {}
-    tried = 0
-    for facts in project.models:
-        if not facts.servable or not project.intent.of(facts.name).serve:
-            continue
+    tried: set[str] = set()
+    for facts in _served(project):
         earlier = known.get(facts.name)
         hashed = _hashed(project.root, facts, cache, earlier)
         given = _given(project, facts.name, hashed.trial)
@@ -154,7 +161,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         evidence, lost = _still_good(hashed, earlier, given.declared, target)
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
-            tried += 1
+            tried.add(facts.name)
             progress(facts.name)
             trial = _tried(project, facts, policy.options, given)
             evidence = _of_now(_hashed(project.root, facts, cache, evidence), hashed, trial)
@@ -167,13 +174,20 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         if evidence.trial is None:
             missing[facts.name] = lost
         models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
-    kept = len(models) - len(missing) - tried
-    _log.info("trials: %d run, %d hold from the lock, %d missing", tried, kept, len(missing))
-    if cache != before:
-        _save_cache(project.root, cache)
+    kept = len(models) - len(missing) - len(tried)
+    _log.info("trials: %d run, %d hold from the lock, %d missing", len(tried), kept, len(missing))
+    _save_cache(project.root, cache, before)
     programs = {facts.name for facts in project.models if facts.format.is_code}
     held = () if policy.code else tuple(name for name in missing if name in programs)
-    return Gathered(Evidence(models), missing, held, tuple(faults), renewed)
+    runtimes = runtime_findings(project, models, tried)
+    return Gathered(Evidence(models), missing, held, tuple(faults), renewed, runtimes)
+
+
+def _served(project: Project) -> Iterator[ModelFacts]:
+    """Models that can be served and are wanted."""
+    for facts in project.models:
+        if facts.servable and project.intent.of(facts.name).serve:
+            yield facts
 
 
 def _of_now(now: ModelEvidence, hashed: ModelEvidence, trial: Trial) -> ModelEvidence:
@@ -193,19 +207,17 @@ def _other_target(project: Project, facts: ModelFacts) -> str:
     now, changed = project.intent.target, []
     if before.triton != now.triton:
         old = next((one for one in RELEASES if one.tag == before.triton), None)
-        if old is None or _runtime(old, facts) != _runtime(project.release, facts):
+        # The release itself stands for a runtime that no table has.
+        runtimes = {
+            runtime_version(one, facts.format) or one.tag for one in (old, project.release) if one
+        }
+        if old is None or len(runtimes) > 1:
             changed.append("target.triton")
     if before.gpus != now.gpus and 0 in {before.gpus, now.gpus}:
         changed.append("target.gpus")
     if before.cores != project.target().cores.value:
         changed.append("target.cpus")
     return " and ".join(changed)
-
-
-def _runtime(release: Release, facts: ModelFacts) -> str:
-    """The version of what runs a format in a release; the release's own where no table has it."""
-    known = {ModelFormat.ONNX: release.onnxruntime, ModelFormat.OPENVINO: release.openvino}
-    return known.get(facts.format, release.tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +257,7 @@ def _tried(project: Project, facts: ModelFacts, options: TrialOptions, given: _G
         code, message = given.fault.code, given.fault.message
         return Trial("", ok=False, code=code, error=message, declared=given.declared)
     intent = project.intent.of(facts.name)
+    options = replace(options, onnxruntime=project.release.onnxruntime)
     trial = run_trial(facts, project.root, intent, options, given.samples)
     # Times of one processor are not those of another: a plan must know whose they are.
     return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=given.declared)
@@ -353,7 +366,10 @@ def _load_cache(root: Path) -> dict[StatKey, str]:
         return {}
 
 
-def _save_cache(root: Path, cache: dict[StatKey, str]) -> None:
+def _save_cache(root: Path, cache: dict[StatKey, str], before: dict[StatKey, str]) -> None:
+    """Keep hashes where they are others than before."""
+    if cache == before:
+        return
     try:
         cache_folder("")
         path = _cache_path()

@@ -8,10 +8,18 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError
 from tritongen.formats import CandidateVersion, ModelCandidate, inspect_folder, inspect_model
 from tritongen.model.declared_tensors import with_observed
-from tritongen.model.evidence import AxisProof, BatchVerdict, Evidence, Trial, with_refusal
+from tritongen.model.evidence import (
+    AxisProof,
+    BatchVerdict,
+    Evidence,
+    Trial,
+    runtime_version,
+    with_refusal,
+)
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.lock import Lock, LockedModel
+from tritongen.model.progress import Progress, silent
 from tritongen.model.releases import Release
 from tritongen.model.tensors import is_dynamic
 from tritongen.model.variants import fixes_for
@@ -46,7 +54,7 @@ class InspectedModel:
         findings: on the file and from the trial.
         fixes: fixes of `tritongen optimize` for them, each once.
         trial: that all of it rests on, None where it was not run.
-        target_runtime: version of the target's ONNX Runtime.
+        target_runtime: version of what runs it in the target's release, empty where not known.
         wanted: False where tritongen.yaml leaves it out.
     """
 
@@ -102,6 +110,7 @@ def inspect_models(
     trial: bool,
     code: bool = True,
     progress: Callable[[Project], Callable[[str], None]] = lambda _project: lambda _name: None,
+    download: Progress = silent,
 ) -> InspectionResult:
     """Inspect a folder.
 
@@ -111,6 +120,7 @@ def inspect_models(
         trial: whether to run the models that have no evidence.
         code: whether models that are programs are among them.
         progress: from the project, what is told of each model that is run.
+        download: told of the download of a runtime.
 
     Raises:
         InvalidInputError: the folder or its `tritongen.yaml` cannot be used.
@@ -120,9 +130,9 @@ def inspect_models(
     if trial or project.lock is not None:
         from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 
-        policy = trial_policy(run=trial, code=code)
+        policy = trial_policy(run=trial, code=code, progress=download)
         gathered = gather_evidence(project, policy, progress(project))
-        evidence, faults = gathered.evidence, gathered.faults
+        evidence, faults = gathered.evidence, (*gathered.runtimes, *gathered.faults)
     models = (
         inspected(
             facts,
@@ -161,7 +171,7 @@ def inspected(
     if seen is not None:
         told = with_observed(told, seen)
         findings = (*told.findings, *trial_findings(facts.name, seen))
-    target = release.onnxruntime if facts.format is ModelFormat.ONNX else ""
+    target = runtime_version(release, facts.format)
     axis, fixes = _batch_axis(told, seen), _fixes(facts, findings)
     return InspectedModel(told, *axis, findings, fixes, trial, target)
 

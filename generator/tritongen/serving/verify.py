@@ -11,8 +11,9 @@ from typing import Any
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
 from tritongen.model.evidence import Trial
-from tritongen.model.facts import ModelFacts, Precision, precision_of
+from tritongen.model.facts import ModelFacts, ModelFormat, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
+from tritongen.model.progress import Progress, silent
 from tritongen.model.releases import find
 from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
 from tritongen.model.tensors import DType
@@ -31,6 +32,7 @@ from tritongen.serving.verify_runs import (
 )
 from tritongen.serving.verify_samples import GivenSamples, at_other_sizes
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.child_session import ChildSession, ChildSessions
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
@@ -84,6 +86,7 @@ def verify(
     seed: int = 1,
     code: bool = True,
     tell: Callable[[str], None] = lambda _name: None,
+    progress: Progress = silent,
 ) -> tuple[VerifiedModel, ...]:
     """Verify every model of a repository on the project's server or on a given one.
 
@@ -95,6 +98,7 @@ def verify(
         seed: of made-up inputs.
         code: whether models that are programs are run on this machine.
         tell: told the name of each of them.
+        progress: told of the download of a runtime.
 
     Raises:
         InvalidInputError: the repository cannot be read.
@@ -104,16 +108,14 @@ def verify(
     endpoints = state.endpoints if state is not None else None
     address = address or (endpoints.http if endpoints is not None else "")
     lock = read_lock(repository)
-    locked = lock.models if lock is not None else {}
-    trials = {name: model.evidence.trial for name, model in locked.items()}
+    trials = {name: one.evidence.trial for name, one in (lock.models if lock else {}).items()}
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
     models = stored_models(repository, lock, release)
     written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
     # The project's own server may answer with all that a model gives.
-    streams = (
-        GrpcClient(endpoints.grpc, most_bytes=MAX_MESSAGE_BYTES) if endpoints is not None else None
-    )
-    children = ChildSessions(model.facts for model in models.values())
+    streams = GrpcClient(endpoints.grpc, most_bytes=MAX_MESSAGE_BYTES) if endpoints else None
+    limits = TrialOptions(cores=1, onnxruntime=release.onnxruntime, progress=progress)
+    children = ChildSessions((model.facts for model in models.values()), limits)
     with HttpClient(address) as http, streams or nullcontext(), closing(children):
         if not http.live():
             raise EnvironmentProblem("TG814", "no Triton answers", where=address)
@@ -206,7 +208,11 @@ class _Comparison:
                 )
         if is_decoupled(config):
             compared += ", every response"
-        return _judge(name, precision_of(facts), pairs, compared)
+        found = _judge(name, precision_of(facts), pairs, compared)
+        if facts.format is ModelFormat.ONNX and self.local.sessions.installed_runtime:
+            here = "the local run was on the installed ONNX Runtime"
+            found = replace(found, reason=f"{found.reason}; {here}")
+        return found
 
     def of_pipeline(self, name: str) -> VerifiedModel:
         """An ensemble against its steps, run one after the other on this machine.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tritongen.model.facts import ModelFacts, ModelFormat, Precision
 from tritongen.model.intent import MANY_ROWS, AxisIntent
+from tritongen.model.progress import Progress, silent
 from tritongen.model.tensors import DType, Shape
 from tritongen.trial.runtime import DeclaredInterface
 
@@ -83,6 +84,7 @@ class TrialRequest:
         interface: what is known of the model beside its file.
         samples: where each of the user's samples stands that follow the request.
         values_from: what is fed, in words.
+        packages: a folder to import from before all others; empty for none.
     """
 
     format: ModelFormat
@@ -102,6 +104,7 @@ class TrialRequest:
     interface: DeclaredInterface = field(default_factory=DeclaredInterface)
     samples: tuple[str, ...] = ()
     values_from: str = "made-up values"
+    packages: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ class TrialOptions:
         memory_bytes: resident memory at which the child is killed; None for 4 GiB and four times
             the weights.
         time_budget_s: seconds spent on measuring execution times; 0 measures nothing.
+        onnxruntime: version that runs ONNX models; empty for the installed one.
+        progress: told of its download.
     """
 
     cores: int
@@ -122,6 +127,8 @@ class TrialOptions:
     timeout_s: float = 60.0
     memory_bytes: int | None = None
     time_budget_s: float = 6.0
+    onnxruntime: str = ""
+    progress: Progress = silent
 
     def memory_limit(self, facts: ModelFacts) -> int:
         """Bytes of resident memory that a trial of this model may take."""

@@ -26,8 +26,9 @@ from tritongen.trial.child import WORKER, ChildEnd, end_worker, started_worker, 
 from tritongen.trial.child_report import known_fix
 from tritongen.trial.child_request import Limits, TrialOptions
 from tritongen.trial.frames import read_frame, write_frame
-from tritongen.trial.preparation import child_limits
+from tritongen.trial.preparation import child_limits, packages_for
 from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal
+from tritongen.trial.target_library import target_library
 
 # Chosen: twice what every library together takes. More that models have left behind would count
 # against the limit of the next one.
@@ -141,7 +142,7 @@ class ChildSessions:
 
     Args:
         models: all that may be loaded.
-        options: limits of memory, and of the time of loading and of each run.
+        options: limits of memory, of loading and of each run; the version of ONNX Runtime.
     """
 
     def __init__(self, models: Iterable[ModelFacts], options: TrialOptions | None = None) -> None:
@@ -150,6 +151,11 @@ class ChildSessions:
         self._numbers = count()
         self._processes = ExitStack()
         self._shared: _Child | None = None
+
+    @property
+    def installed_runtime(self) -> bool:
+        """Whether the installed ONNX Runtime stands in for the wanted one."""
+        return bool(target_library(self._options.onnxruntime, self._options.progress).reason)
 
     def close(self) -> None:
         """End the child that models share."""
@@ -204,5 +210,7 @@ class ChildSessions:
         process = processes.enter_context(started_worker(WORKER, errors=DEVNULL))
         if process.stdin is not None:
             # The child reads it before it imports what reads frames.
-            process.stdin.write(json.dumps({"limits": encode(limits)}).encode() + b"\n")
+            packages = packages_for(self._data, self._options)
+            line = json.dumps({"limits": encode(limits), "packages": packages})
+            process.stdin.write(line.encode() + b"\n")
         return _Child(process, self._options.timeout_s)

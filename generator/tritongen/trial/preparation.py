@@ -5,7 +5,7 @@ Where a file does not describe its inputs, types and ranks to try stand in, the 
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,7 @@ from tritongen.model.tensors import Dim, DType, Shape, TensorKind, TensorSpec, i
 from tritongen.system.machine import read_cpus
 from tritongen.trial.child_request import MEASURED_BATCHES, Feed, Limits, TrialOptions, TrialRequest
 from tritongen.trial.runtime import DeclaredInterface
+from tritongen.trial.target_library import target_library
 
 # Virtual memory is spent on mapped files, stacks and reserves of the allocator, not only on data.
 _ADDRESS_SPARE_BYTES = 2 * 2**30
@@ -83,7 +84,15 @@ def make_request(
             max_batch_size=(facts.python.max_batch_size or 0) if facts.python is not None else 0,
             decoupled=_decoupled(facts, intent),
         ),
+        packages=packages_for([facts], options),
     )
+
+
+def packages_for(models: Iterable[ModelFacts], options: TrialOptions) -> str:
+    """The folder that a child which runs the models imports from first; empty for none."""
+    if all(facts.format is not ModelFormat.ONNX for facts in models):
+        return ""
+    return target_library(options.onnxruntime, options.progress).folder
 
 
 def _most_rows(facts: ModelFacts, intent: ModelIntent) -> int:

@@ -23,6 +23,8 @@ from tritongen.trial.runtime import DeclaredInterface, LoadedModel, RuntimeRefus
 def main() -> None:
     """Do what the first line says, confined."""
     line = json.loads(sys.stdin.buffer.readline())
+    if packages := line.get("packages"):
+        sys.path.insert(0, packages)
     confine(decode(Limits, line["limits"]))
     # Not sooner: numpy starts threads, and a process with threads is not to be forked.
     with own_stdout() as sink:

@@ -6,7 +6,7 @@ import pytest
 
 from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.intent import DEFAULT_TRITON
-from tritongen.model.releases import RELEASES, at_least, find
+from tritongen.model.releases import RELEASES, at_least, find, older
 
 
 def test_tags_ascend_month_by_month():
@@ -19,13 +19,15 @@ def test_servers_and_limits_never_go_back():
     def numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split("."))
 
-    for older, newer in itertools.pairwise(RELEASES):
-        assert numbers(older.server) < numbers(newer.server)
-        assert numbers(older.onnxruntime) <= numbers(newer.onnxruntime)
-        assert older.onnx_ir <= newer.onnx_ir
-        assert older.onnx_opset <= newer.onnx_opset
-        assert older.onnx_ml_opset <= newer.onnx_ml_opset
-        assert older.assumed <= newer.assumed
+    for before, after in itertools.pairwise(RELEASES):
+        assert numbers(before.server) < numbers(after.server)
+        assert numbers(before.onnxruntime) <= numbers(after.onnxruntime)
+        assert numbers(before.openvino) <= numbers(after.openvino)
+        assert numbers(before.torch) <= numbers(after.torch)
+        assert before.onnx_ir <= after.onnx_ir
+        assert before.onnx_opset <= after.onnx_opset
+        assert before.onnx_ml_opset <= after.onnx_ml_opset
+        assert before.assumed <= after.assumed
 
 
 def test_one_runtime_has_one_set_of_limits():
@@ -46,6 +48,7 @@ def test_one_runtime_has_one_set_of_limits():
         ("25.08", "2.60.0", "1.23.0", (11, 23, 5)),
         ("26.02", "2.66.0", "1.24.1", (13, 25, 5)),
         ("26.07", "2.71.0", "1.27.0", (13, 26, 5)),
+        ("26.08", "2.72.0", "1.28.0", (13, 26, 5)),
     ],
 )
 def test_known_rows(tag, server, onnxruntime, limits):
@@ -77,6 +80,21 @@ def test_an_unknown_tag_names_what_is_known(tag, hint):
     assert caught.value.code == "TG304"
     assert caught.value.exit_code is ExitCode.INVALID_INPUT
     assert hint in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "other", "is_older"),
+    [
+        ("onnxruntime 1.19.2", "1.32.0", True),
+        ("onnxruntime 1.9.0", "1.19.2", True),
+        ("onnxruntime 1.32.0", "1.32.0", False),
+        ("2.13", "torch 2.13.1+cpu", False),
+        ("2025.4.1", "openvino 2025.4.0", False),
+        ("", "1.0", False),
+    ],
+)
+def test_versions_are_compared_by_the_numbers_that_both_have(version, other, is_older):
+    assert older(version, other) is is_older
 
 
 def test_at_least_compares_months_and_not_texts():

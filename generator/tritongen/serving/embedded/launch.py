@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 # Variables of the caller that a server may see. Everything else, secrets above all, stays out, and
 # so does what would make a run on this machine differ from the next (OMP_NUM_THREADS, PYTHON*).
 _INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+# Names the folder that the onnxruntime backend imports its library from.
+ONNXRUNTIME = "TRITONGEN_ONNXRUNTIME_FOLDER"
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
 
 
@@ -49,14 +51,17 @@ def command(spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys) 
     return [str(layout.home.executable), *server_arguments(spec, options, keys)]
 
 
-def environment(spec: ServerSpec, layout: TritonLayout, server: str) -> dict[str, str]:
-    """The server's whole environment."""
+def environment(
+    spec: ServerSpec, layout: TritonLayout, server: str, onnxruntime: str = ""
+) -> dict[str, str]:
+    """The server's whole environment; for the arguments see `launch`."""
     return {
         **{name: os.environ[name] for name in _INHERITED if name in os.environ},
         "CUDA_VISIBLE_DEVICES": "",  # KIND_AUTO means CPU, as in a container without GPUs
         "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **dict(spec.environment),
+        **({ONNXRUNTIME: onnxruntime} if onnxruntime else {}),
         "PATH": f"{layout.python_folder}:/usr/local/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": f"{layout.libraries}:{layout.home.libraries}",
         LABEL: spec.label,
@@ -93,7 +98,7 @@ def _pinned(cpus: frozenset[int]) -> Iterator[None]:
 
 
 def launch(
-    spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys
+    spec: ServerSpec, layout: TritonLayout, server: str, keys: ApiKeys, onnxruntime: str = ""
 ) -> "subprocess.Popen[bytes]":
     """Starts the server in a session of its own: Ctrl-C in the terminal does not reach it.
 
@@ -104,6 +109,7 @@ def launch(
         layout: the folder that it is started with.
         server: this start's name.
         keys: of its restricted APIs.
+        onnxruntime: folder of the target's ONNX Runtime; empty for the installed one.
 
     Raises:
         EnvironmentProblem: TG004 or TG005 when the log cannot be written, TG011 when it is no
@@ -111,7 +117,7 @@ def launch(
         OSError: the program cannot be executed.
     """
     arguments = command(spec, layout, server, keys)
-    variables = environment(spec, layout, server)
+    variables = environment(spec, layout, server, onnxruntime)
     with translated(spec.log):
         output = new_log(spec.log)
     secrets = (keys.tool, keys.nobody)

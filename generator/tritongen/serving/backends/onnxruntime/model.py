@@ -4,9 +4,13 @@ It serves configurations with ``backend: "onnxruntime"`` as the C++ backend woul
 stub puts this folder on `sys.path`, so that the package beside this file is found.
 """
 
+import os
 import sys
 from pathlib import Path
 
+# The version of the target's release, which the tool has fetched.
+if folder := os.environ.get("TRITONGEN_ONNXRUNTIME_FOLDER"):
+    sys.path.insert(0, folder)
 sys.path.append(str(Path(__file__).resolve().parent.parent / "common"))
 
 from ort_backend.model import OnnxModel as TritonPythonModel

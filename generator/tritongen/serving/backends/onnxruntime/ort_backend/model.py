@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from onnxruntime import OrtValue
+from onnxruntime.capi import _pybind_state
 from python_backends.batches import Array, Arrays
 from python_backends.config import Json, RefusedError
 from python_backends.serving import BackendModel, on_cpu, refusal
@@ -76,7 +77,7 @@ class OnnxModel(BackendModel):
         """As the session takes it; numbers are views of shared memory, not copies."""
         dtype = self._input_types[tensor.name()]
         if dtype == _BF16:
-            return from_bfloat16(OrtValue.from_dlpack(tensor))
+            return from_bfloat16(_value(tensor))
         array: Array = tensor.as_numpy()
         return _text(tensor.name(), array) if dtype == _STRING else array
 
@@ -86,6 +87,14 @@ class OnnxModel(BackendModel):
             return pb_utils.Tensor(name, array)
         capsule = to_bfloat16(array)._get_c_value().to_dlpack()  # noqa: SLF001  (no public way)
         return pb_utils.Tensor.from_dlpack(name, capsule)
+
+
+def _value(tensor: Any) -> OrtValue:  # noqa: ANN401  (the stub's)
+    """A value that shares the tensor's memory."""
+    if hasattr(OrtValue, "from_dlpack"):
+        return OrtValue.from_dlpack(tensor)
+    # ONNX Runtime 1.24 has no public way, and is told whether bytes stand for booleans.
+    return OrtValue(_pybind_state.OrtValue.from_dlpack(tensor.to_dlpack(), False))
 
 
 def _text(name: str, array: Array) -> Array:
