@@ -184,6 +184,7 @@ class Trial:
         declared: what tritongen.yaml said of its inputs and outputs (see `trial_declarations`);
             None in an older lock, which does not say.
         axes: dynamic axes of the inputs, the proven batch axis excepted; none in an older lock.
+        refused: made-up inputs that the model was fed first where it ran on none.
     """
 
     runtime: str
@@ -207,6 +208,7 @@ class Trial:
     decoupled: bool | None = None
     declared: tuple[str, ...] | None = None
     axes: tuple[AxisProof, ...] = ()
+    refused: tuple[ObservedTensor, ...] = ()
 
     @property
     def fixed_sizes(self) -> Mapping[tuple[str, int], int]:
