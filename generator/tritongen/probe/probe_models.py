@@ -187,8 +187,9 @@ class ProbeRun:
         """A model with its requests; `tritongen.yaml` declares what its metadata leave open."""
         folder, whole = self._intent
         intent, given = whole.of(choice.name), self.request.inputs
-        if intent.samples and not (given.data or given.shapes or given.values):
-            given = replace(given, samples=find_samples(folder, intent.samples))
+        named = whole.samples_of(choice.name)
+        if named and not (given.data or given.shapes or given.values):
+            given = replace(given, samples=find_samples(folder, named))
         return prepare_job(
             self.server.control,
             choice.name,
