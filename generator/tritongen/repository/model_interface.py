@@ -143,15 +143,9 @@ def model_interface(repository: Path, model: str) -> ModelInterface:
         )
 
     inputs = tuple(tensor(item) for item in message.input)
-    real = _real_inputs(repository, model, inputs, batched=batched)
     return ModelInterface(
         model,
-        tuple(
-            replace(item, real=real[item.name], shape=real[item.name].shape)
-            if item.name in real
-            else item
-            for item in inputs
-        ),
+        _with_samples(repository, model, inputs, batched=batched),
         tuple(tensor(item) for item in message.output),
         message.max_batch_size,
         sequence=message.HasField("sequence_batching"),
@@ -159,10 +153,10 @@ def model_interface(repository: Path, model: str) -> ModelInterface:
     )
 
 
-def _real_inputs(
-    repository: Path, model: str, inputs: Iterable[CallTensor], *, batched: bool
-) -> Mapping[str, Array]:
-    """One request of the user's samples, where all of it can be read; else none of it."""
+def _with_samples(
+    repository: Path, model: str, inputs: tuple[CallTensor, ...], *, batched: bool
+) -> tuple[CallTensor, ...]:
+    """The inputs with a request of the user's samples, the first that people can read."""
     metas = tuple(
         TensorMeta(item.name, item.dtype, ((-1,) if batched else ()) + item.dims) for item in inputs
     )
@@ -170,23 +164,30 @@ def _real_inputs(
         folder = last_models(repository)
         named = read_intent(folder / INTENT_FILE).intent.samples_of(model)
         if not named:
-            return {}
+            return inputs
         meta = ModelMeta(model, (), "", metas, ())
         samples = read_rows(find_samples(folder, named), meta, batched)
     except InvalidInputError:
-        return {}  # which build and verify tell
+        return inputs  # which build and verify tell
     needed = {item.name for item in inputs if not item.optional}
     for sample in samples:
-        if needed <= set(sample.inputs) and all(map(_readable, sample.inputs.values())):
-            return sample.inputs
-    return {}
+        real = sample.inputs
+        if needed <= set(real) and all(map(_readable, real.values())):
+            return tuple(
+                replace(item, real=real[item.name], shape=real[item.name].shape)
+                if item.name in real
+                else item
+                for item in inputs
+            )
+    return inputs
 
 
 def _readable(array: Array) -> bool:
     """Whether people read it, and JSON holds it."""
+    if array.size > MAX_LITERAL_ELEMENTS:
+        return False
     if array.dtype.kind != "O":
-        small = array.size <= MAX_LITERAL_ELEMENTS
-        return small and all(math.isfinite(value) for value in array.ravel().tolist())
+        return all(math.isfinite(value) for value in array.ravel().tolist())
     text = b"".join(array.ravel().tolist())
     try:
         return text.decode().isprintable() and len(text) <= _MAX_LITERAL_BYTES
