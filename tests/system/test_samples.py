@@ -247,6 +247,11 @@ def test_probe_and_tune_send_them_as_they_come(
         (level,) = document["levels"]
         assert level["requests"]["ok"]
         assert not level["requests"]["failed"]
+        for protocol in ("http", "grpc"):
+            wish = ("--values", "IMAGE=choice(a,b)", "--protocol", protocol)
+            refused = project.error("probe", "-m", "photos", *wish, expect=2)
+            assert refused["code"] == "TG904"
+            assert "cannot identify image file" in refused["message"]
         for path in (project.models / "shots").iterdir():
             path.unlink()
         assert "matches no file" in project.error("probe", expect=2)["message"]
