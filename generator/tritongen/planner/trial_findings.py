@@ -45,7 +45,10 @@ def _not_run(model: str, trial: Trial) -> Finding:
         # Of a text, or an encoded image, a file is one element.
         texts = [one.name for one in trial.refused if one.dtype is DType.BYTES]
         files = f"{{ {texts[0]}: DIR/* }}" if len(trial.refused) == len(texts) == 1 else "FILE.npz"
-        fix = f"Name real inputs in tritongen.yaml: models.{model}.samples: {files}"
+        fix = (
+            "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml, "
+            f"or name real inputs there: models.{model}.samples: {files}"
+        )
     return finding(code, Severity.WARNING, message, model=model, fix=fix)
 
 
