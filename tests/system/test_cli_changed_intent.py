@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from support.cli import Project, dense
@@ -91,6 +92,41 @@ def test_a_changed_release_or_core_count_means_a_new_trial_and_is_told(tuned, ch
     assert f"{key} has changed since it was tried, so it was tried again" in told(built, "TG709")
     assert "of long ago" not in json.dumps(tuned.lock())
     assert not {"TG707", "TG709"} & codes(tuned.json("build", "models", "--check"))
+
+
+def test_a_gpu_after_tune_is_told_and_evidence_stays_that_of_a_cpu(tuned):
+    tuned.write("models/tritongen.yaml", says().replace("cpus: 2", "cpus: 2, gpus: 1"))
+    for document in (
+        tuned.json("explain", "dense"),
+        tuned.json("build", "models", "--check", expect=None),
+    ):
+        assert "target.gpus has changed since it was tried" in told(document, "TG707")
+        assert "a GPU" in told(document, "TG317")
+    built = tuned.json("build", "models")
+    assert "target.gpus has changed" in told(built, "TG709")
+    assert "a GPU" in told(built, "TG317")
+    text = tuned.config("dense").read_text()
+    assert CHOSEN not in text
+    assert "KIND_GPU" in text
+    (model,) = tuned.json("inspect", "models", "--trial")["models"]
+    assert model["evidence"]["device"] == "cpu"
+
+
+def test_a_changed_sample_after_tune_is_told(tuned):
+    wish = says().replace("{rate: 10", "{samples: x.npy, rate: 10")
+    tuned.write("models/tritongen.yaml", wish)
+    values = np.arange(16, dtype=np.float32).reshape(4, 4)
+    for given in (values, values + 1):  # the first ones, and others
+        np.save(tuned.models / "x.npy", given)
+        for document in (
+            tuned.json("explain", "dense"),
+            tuned.json("build", "models", "--check", expect=None),
+        ):
+            assert "samples have changed since it was tried" in told(document, "TG707")
+        built = tuned.json("build", "models")
+        assert "samples have changed since it was tried" in told(built, "TG709")
+        assert not {"TG707", "TG709"} & codes(tuned.json("build", "models", "--check"))
+    assert CHOSEN in tuned.config("dense").read_text()
 
 
 def test_a_release_with_the_same_runtime_is_no_reason_to_try_again(tuned):

@@ -8,6 +8,7 @@ import pytest
 
 from support import format_models
 from support.cli import FREE_PORTS, dense
+from support.python_models import CALLER, REPEAT
 from support.serving_models import ONE_INSTANCE, tensor_text
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.samples import numpy_dtype
@@ -70,40 +71,6 @@ def test_arrays_of_every_type(strict_server, dtype):
     strict_server.unload(name)
 
 
-# As in Triton's own examples: it sends from a thread, and refuses to start without the policy.
-REPEAT = """
-import json
-import threading
-
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
-
-class TritonPythonModel:
-    @staticmethod
-    def auto_complete_config(config):
-        config.add_input({"name": "IN", "data_type": "TYPE_FP32", "dims": [3]})
-        config.add_output({"name": "OUT", "data_type": "TYPE_FP32", "dims": [3]})
-        config.set_max_batch_size(8)
-        return config
-
-    def initialize(self, args):
-        if not pb_utils.using_decoupled_model_transaction_policy(json.loads(args["model_config"])):
-            raise pb_utils.TritonModelException("it needs the decoupled policy")
-
-    def execute(self, requests):
-        for request in requests:
-            values = pb_utils.get_input_tensor_by_name(request, "IN").as_numpy()
-            arguments = (request.get_response_sender(), values)
-            threading.Thread(target=self.answer, args=arguments).start()
-        return None
-
-    def answer(self, sender, values):
-        for factor in range(1, 4):
-            out = pb_utils.Tensor("OUT", (values * factor).astype(np.float32))
-            sender.send(pb_utils.InferenceResponse([out]))
-        sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-"""
 # The policy is said in the code alone, and no sender is named where it is used.
 SAID = """
 import numpy as np
@@ -216,31 +183,6 @@ def test_a_packed_environment_is_planned_and_served(project, embedded_runtime, p
     finally:
         project.run("down")
     assert answer["Y"].tolist() == [7.0], "the server ran it in its environment"
-
-
-CALLER = """
-import triton_python_backend_utils as pb_utils
-
-
-class TritonPythonModel:
-    @staticmethod
-    def auto_complete_config(config):
-        config.add_input({"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 4]})
-        config.add_output({"name": "y", "data_type": "TYPE_FP32", "dims": [-1, 3]})
-        return config
-
-    def execute(self, requests):
-        return [self.answer(request) for request in requests]
-
-    def answer(self, request):
-        call = pb_utils.InferenceRequest(
-            model_name="dense", inputs=request.inputs(), requested_output_names=["y"]
-        )
-        response = call.exec()
-        if response.has_error():
-            raise pb_utils.TritonModelException(response.error().message())
-        return pb_utils.InferenceResponse(response.output_tensors())
-"""
 
 
 def test_a_caller_is_answered_with_one_core_for_all(project, embedded_runtime):

@@ -67,6 +67,21 @@ def test_a_model_that_refuses_the_request_is_bad_input(folder, tmp_path):
     assert "--shape" in error["fix"]
 
 
+def test_what_a_model_raises_at_every_attempt_is_bad_input(folder, tmp_path):
+    with serving(tmp_path, fail_share=1.0, fail_status=500) as server:
+        error = folder.error("probe", "-u", server.address, "-m", "echo", expect=2)
+    assert error["code"] == "TG904"
+
+
+def test_a_server_that_answers_with_failures_alone_is_not_gone(folder, tmp_path):
+    """Though there is no point in going on."""
+    with serving(tmp_path, latency_s=0.002, fail_share=1.0) as server:
+        wish = ("--concurrency", "4", "--duration", "30")
+        found, document = level(folder, server, *wish, expect=3)
+    assert document["error"]["code"] == "TG919"
+    assert found["requests"]["sent"] > 0
+
+
 def test_a_server_that_dies_leaves_the_numbers_so_far(folder, tmp_path):
     with serving(tmp_path, latency_s=0.005) as server:
         threading.Timer(2.5, server.kill).start()

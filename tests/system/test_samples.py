@@ -1,11 +1,11 @@
 """A user's real samples, given once: the trial runs on them, and no repository holds them."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sklearn.datasets
 import torch
 import yaml
 from onnx import helper
@@ -14,37 +14,12 @@ from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
 from support.cli import FREE_PORTS, Project, dense
+from support.python_models import photos
 from support.serving_models import graph_model, value
 from support.step_models import words
 from support.triton import EmbeddedRuntime
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = Path(sklearn.datasets.__file__).parent / "images"
-# Takes an encoded photo, and refuses what is none in its own words.
-PHOTOS = """
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
-
-class TritonPythonModel:
-    @staticmethod
-    def auto_complete_config(config):
-        config.add_input({"name": "IMAGE", "data_type": "TYPE_STRING", "dims": [1]})
-        config.add_output({"name": "MEAN", "data_type": "TYPE_FP32", "dims": [1]})
-        config.set_max_batch_size(8)
-        return config
-
-    def execute(self, requests):
-        responses = []
-        for request in requests:
-            images = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().ravel()
-            if not all(image.startswith(b"\\xff\\xd8") for image in images):
-                raise ValueError("cannot identify image file")
-            means = [[np.frombuffer(image, np.uint8).mean()] for image in images]
-            out = pb_utils.Tensor("MEAN", np.array(means, np.float32))
-            responses.append(pb_utils.InferenceResponse([out]))
-        return responses
-"""
 
 
 def forest(project: Project) -> None:
@@ -57,16 +32,6 @@ def forest(project: Project) -> None:
     np.savez(project.models / "iris" / "samples.npz", X=values[::2], label=labels[::2])
     project.write("models/tritongen.yaml", "models: {iris: {samples: iris/samples.npz}}\n")
     project.add("dense/model.onnx", dense())
-
-
-def photos(project: Project) -> None:
-    """A model of JPEG bytes, and three photos."""
-    project.write("models/photos/1/model.py", PHOTOS)
-    for index, name in enumerate(("china.jpg", "flower.jpg", "china.jpg")):
-        # What follows the end of an image is none of it.
-        content = (IMAGES / name).read_bytes() + b"\0" * index
-        project.write(f"models/shots/{index}.jpg", content)
-    project.write("models/tritongen.yaml", "models: {photos: {samples: {IMAGE: shots/*.jpg}}}\n")
 
 
 def inspected(project: Project, expect: int = 0) -> dict[str, dict]:
@@ -282,6 +247,11 @@ def test_probe_and_tune_send_them_as_they_come(
         (level,) = document["levels"]
         assert level["requests"]["ok"]
         assert not level["requests"]["failed"]
+        for protocol in ("http", "grpc"):
+            wish = ("--values", "IMAGE=choice(a,b)", "--protocol", protocol)
+            refused = project.error("probe", "-m", "photos", *wish, expect=2)
+            assert refused["code"] == "TG904"
+            assert "cannot identify image file" in refused["message"]
         for path in (project.models / "shots").iterdir():
             path.unlink()
         assert "matches no file" in project.error("probe", expect=2)["message"]
@@ -290,6 +260,66 @@ def test_probe_and_tune_send_them_as_they_come(
     photos(project)
     (tuned,) = project.json("tune", "models", "--budget", "20s", expect=None)["models"]
     assert tuned["verdict"] in {"separated", "immaterial", "budget"}
+    for measured in (tuned["default"], tuned["best"]):
+        assert measured["throughput_per_s"]["value"] > 0, "the model answers photos alone"
+    project.write("models/tritongen.yaml", "models: {}\n")
+    problem = project.error("tune", "models", "--budget", "20s", expect=3)
+    assert problem["code"] == "TG952"
+    assert "cannot identify image file" in problem["message"]
+
+
+def test_a_pipeline_of_encoded_photos_is_verified_on_them(
+    project: Project, embedded_runtime: EmbeddedRuntime
+) -> None:
+    photos(project)
+    project.add("double/model.onnx", graph_model(
+        [helper.make_node("Add", ["MEAN", "MEAN"], ["TWICE"])],
+        [value("MEAN", shape=("n", 1))], [value("TWICE", shape=("n", 1))], [],
+    ))  # fmt: skip
+    steps = "steps: [{model: photos}, {model: double}], outputs: [TWICE]"
+    text = f"pipelines: {{graded: {{{steps}, SAMPLES}}}}\n"
+    given = "samples: {IMAGE: shots/*.jpg}"
+    project.write("models/tritongen.yaml", text.replace(", SAMPLES", ""))
+    project.run("build", "models")
+    try:
+        project.run("up", *FREE_PORTS)
+        found = {one["name"]: one for one in project.json("verify", expect=1)["models"]}
+        assert found["graded"]["verdict"] == "not-compared"
+        assert "no trial and no sample says what to send as 'IMAGE'" in found["graded"]["reason"]
+        project.write("models/tritongen.yaml", text.replace("SAMPLES", given))
+        found = {one["name"]: one for one in project.json("verify", expect=1)["models"]}
+        assert found["graded"]["verdict"] == "equal", found["graded"]["reason"]
+        assert found["graded"]["reason"].startswith("3 samples")
+        (level,) = project.json("probe", "-m", "graded", "--time-budget", "2")["levels"]
+        assert level["requests"]["ok"]
+        assert not level["requests"]["failed"]
+        assert not project.json("inspect", "models")["findings"], "shots/ is no model"
+    finally:
+        project.run("down")
+
+
+def test_the_client_example_sends_one_that_people_can_read(
+    project: Project, embedded_runtime: EmbeddedRuntime
+) -> None:
+    forest(project)
+    np.save(project.models / "x.npy", np.full((2, 4), np.nan, np.float32))
+    intent = "models: {iris: {samples: iris/samples.npz}, dense: {samples: NAMED}}\n"
+    project.write("models/tritongen.yaml", intent.replace("NAMED", "x.npy"))
+    project.run("build", "models")
+    sent = json.loads(project.run("client", "iris").out.partition("-d '")[2].rpartition("'")[0])
+    assert sent["inputs"][0]["data"] == [5.1, 3.5, 1.4, 0.2], "the first row of the iris data"
+    assert "[[5.1, 3.5, 1.4, 0.2]]" in project.run("client", "iris", "--lang", "python").out
+    for named in ("x.npy", "nothing.npy"):  # what is no request, and what is not there
+        project.write("models/tritongen.yaml", intent.replace("NAMED", named))
+        assert "nan" not in project.run("client", "dense").out.lower()
+    try:
+        project.run("up", *FREE_PORTS)
+        example = project.run("client", "iris").out
+        done = subprocess.run(["bash", "-c", example], capture_output=True, check=True)
+        outputs = {item["name"]: item["data"] for item in json.loads(done.stdout)["outputs"]}
+        assert outputs["label"] == [0]
+    finally:
+        project.run("down")
 
 
 def test_init_drafts_what_lies_beside_a_model(project: Project) -> None:

@@ -17,6 +17,11 @@ from tritongen.model.variants import Variant
 SAMPLES = "samples: "
 # The trial's code for a model that the runtime itself does not load.
 NOT_LOADED = "TG145"
+# Of an instance beyond its weights, or what its trial took above the idle runtime: that runtime,
+# arena, inputs and outputs. Measured: 20 MiB a stub of the Python backend with ONNX Runtime.
+INSTANCE_MARGIN_BYTES = 64 * 2**20
+# Of an instance of which nothing is known beside that. Chosen.
+_UNKNOWN_BYTES = 64 * 2**20
 
 
 class BatchVerdict(StrEnum):
@@ -183,6 +188,7 @@ class Trial:
         declared: what tritongen.yaml said of its inputs and outputs (see `trial_declarations`);
             None in an older lock, which does not say.
         axes: dynamic axes of the inputs, the proven batch axis excepted; none in an older lock.
+        refused: made-up inputs that the model was fed first where it ran on none.
     """
 
     runtime: str
@@ -206,6 +212,7 @@ class Trial:
     decoupled: bool | None = None
     declared: tuple[str, ...] | None = None
     axes: tuple[AxisProof, ...] = ()
+    refused: tuple[ObservedTensor, ...] = ()
 
     @property
     def fixed_sizes(self) -> Mapping[tuple[str, int], int]:
@@ -232,6 +239,16 @@ class Trial:
 def instance_bytes(weight_bytes: int, trial: Trial | None) -> int:
     """Memory of one instance: its weights, or what the trial's process took where that is more."""
     return max(weight_bytes, trial.peak_bytes if trial is not None else 0)
+
+
+def instance_memory(trial: Trial | None, weight_bytes: int = 0) -> int:
+    """Bytes that one instance of a model needs.
+
+    Args:
+        trial: of the model, None without one.
+        weight_bytes: of its files, 0 where they are not known.
+    """
+    return (instance_bytes(weight_bytes, trial) or _UNKNOWN_BYTES) + INSTANCE_MARGIN_BYTES
 
 
 @dataclass(frozen=True, slots=True)

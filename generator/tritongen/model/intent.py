@@ -34,6 +34,12 @@ _LATENCY = Key(
     bare="p99",
     text=DURATION_MS,
 )
+_SAMPLES = Key(
+    "real values of the inputs, and of outputs where known, in .npz or .npy by name or in "
+    "perf_analyzer's JSON; of a BYTES input alone, one file an element",
+    text=TextForm("a file, folder or glob below this folder"),
+    or_text=True,
+)
 NO_BATCH = "batch: false"
 # A trial compares so many rows with rows alone; more where clients send more.
 MANY_ROWS = 16
@@ -228,12 +234,7 @@ class ModelIntent:
     ).default(None)
     accuracy: AccuracyIntent = Key(group=_ACCURACY).default(AccuracyIntent())
     response_cache: bool = Key("answer equal requests from Triton's cache").default(False)
-    samples: Mapping[str, str] = Key(
-        "real values of the inputs, and of outputs where known, in .npz or .npy by name or in "
-        "perf_analyzer's JSON; of a BYTES input alone, one file an element",
-        text=TextForm("a file, folder or glob below this folder"),
-        or_text=True,
-    ).mapping()
+    samples: Mapping[str, str] = _SAMPLES.mapping()
     versions: tuple[int, ...] | None = Key(
         "versions to serve; default: the newest", minimum=1, min_items=1
     ).default(None)
@@ -357,6 +358,7 @@ class PipelineIntent:
     peak_rate: float | None = _PEAK_RATE.default(None)
     latency_ms: float | None = _LATENCY.default(None)
     percentile: float = PERCENTILES["p99"]
+    samples: Mapping[str, str] = _SAMPLES.mapping()
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,3 +377,7 @@ class Intent:
     def of(self, model: str) -> ModelIntent:
         """The entry of one model, the defaults when it has none."""
         return self.models.get(model, ModelIntent())
+
+    def samples_of(self, name: str) -> Mapping[str, str]:
+        """What is named as samples of a model or pipeline."""
+        return (self.pipelines.get(name) or self.of(name)).samples

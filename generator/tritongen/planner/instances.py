@@ -9,7 +9,7 @@ from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
 from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
 
 # Weights are held once an instance; the server itself and the requests need the rest.
-MEMORY_SHARE = 0.8
+_MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +201,14 @@ def _instances(model: ModelInput, share: Share, threads: int) -> Planned[int]:
     return Planned(count, replace(share.reason, sentence=sentence))
 
 
+def fitting_instances(model: ModelInput, memory_bytes: int | None) -> int | None:
+    """How many fit the target's memory, at least one; None where either is not known."""
+    each = instance_bytes(model.facts.weight_bytes, model.trial)
+    if memory_bytes is None or not each:
+        return None
+    return max(1, int(memory_bytes * _MEMORY_SHARE) // each)
+
+
 def _within_memory(
     model: ModelInput,
     instances: Planned[int],
@@ -209,12 +217,12 @@ def _within_memory(
     memory_bytes: int | None,
 ) -> tuple[Planned[int], Planned[int]]:
     """Fewer instances where their weights would not fit, with more threads each."""
-    each = instance_bytes(model.facts.weight_bytes, model.trial)
-    if memory_bytes is None or not each or model.intent.instances is not None:
+    fitting = fitting_instances(model, memory_bytes)
+    if memory_bytes is None or fitting is None or model.intent.instances is not None:
         return instances, threads
-    fitting = max(1, int(memory_bytes * MEMORY_SHARE) // each)
     if fitting >= instances.value:
         return instances, threads
+    each = instance_bytes(model.facts.weight_bytes, model.trial)
     numbers = (("bytes_an_instance", each), ("memory_bytes", memory_bytes))
     why = f"{each / 2**20:.0f} MiB each within {memory_bytes / 2**20:.0f} MiB"
     fewer = decided(fitting, Source.TARGET, why, numbers)

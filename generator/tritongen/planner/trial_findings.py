@@ -6,16 +6,19 @@ from tritongen.model.evidence import AxisProof, AxisVerdict, BatchVerdict, Trial
 from tritongen.model.facts import NAMED_LATER
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind
+from tritongen.model.tensors import DType
 from tritongen.planner.batching import OVERHEAD_MS, BatchPlan
 from tritongen.planner.context import ModelInput
 from tritongen.planner.instances import Share, Split
+
+# Chosen: more names say no more.
+_MAX_NAMED = 4
 
 
 def trial_findings(model: str, trial: Trial) -> Iterator[Finding]:
     """Every warning of a trial, the most serious first; none when it went well."""
     if not trial.ok:
-        message = f"the model did not run: {trial.error}"
-        yield finding(trial.code or "TG201", Severity.WARNING, message, model=model)
+        yield _not_run(model, trial)
         return
     if trial.code:
         message = f"the model ran on its first input, and the trial ended early: {trial.error}"
@@ -29,6 +32,24 @@ def trial_findings(model: str, trial: Trial) -> Iterator[Finding]:
         yield finding("TG206", Severity.WARNING, trial.proof.reason, model=model)
     for axis in {item.label: item for item in reversed(trial.axes) if item.narrow}.values():
         yield _narrow(model, axis)
+
+
+def _not_run(model: str, trial: Trial) -> Finding:
+    """A failed run; one on made-up values is a question for real ones."""
+    code, message, fix = trial.code or "TG201", f"the model did not run: {trial.error}", ""
+    if trial.refused and code == "TG201":
+        made = (f"{one.name} ({one.values})" for one in trial.refused[:_MAX_NAMED])
+        more = len(trial.refused) - _MAX_NAMED
+        rest = f" and {more} more inputs" if more > 0 else ""
+        message += f"; made up were {', '.join(made)}{rest}"
+        # Of a text, or an encoded image, a file is one element.
+        texts = [one.name for one in trial.refused if one.dtype is DType.BYTES]
+        files = f"{{ {texts[0]}: DIR/* }}" if len(trial.refused) == len(texts) == 1 else "FILE.npz"
+        fix = (
+            "Read the runtime's message; declare real input shapes or ranges in tritongen.yaml, "
+            f"or name real inputs there: models.{model}.samples: {files}"
+        )
+    return finding(code, Severity.WARNING, message, model=model, fix=fix)
 
 
 def _narrow(model: str, axis: AxisProof) -> Finding:

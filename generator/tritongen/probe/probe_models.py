@@ -16,6 +16,7 @@ from tritongen.errors import (
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
 from tritongen.probe.level import Conditions, Run, signal_of
+from tritongen.probe.load_engine import FailureCode
 from tritongen.probe.load_job import LoadJob, prepare_job
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.probed_server import ProbedServer, connect, environment
@@ -28,6 +29,8 @@ from tritongen.system.sample_files import find_samples
 # Requests of an open loop that have a place in shared memory; more wait in the client.
 _OPEN_SHARED_SLOTS = 64
 _MAX_SCHEDULE_BYTES = 256 * 1024 * 1024
+# Of failures that no answer of a server's names.
+_OWN_CODES = frozenset(FailureCode)
 # After these there is no point in asking for the next model.
 _SERVER_GONE = frozenset({"TG901", "TG902", "TG908", "TG918"})
 
@@ -167,7 +170,8 @@ class ProbeRun:
 
     def _problem(self, outcome: Run) -> EnvironmentProblem | None:
         where = self.server.endpoint.address
-        if outcome.gone:
+        answered = any(set(one.requests.failures_by_code) - _OWN_CODES for one in outcome.results)
+        if outcome.gone and (not answered or any(one.requests.ok for one in outcome.results)):
             return EnvironmentProblem("TG908", outcome.ended, where=where)
         found = None
         for result in outcome.results:
@@ -183,8 +187,9 @@ class ProbeRun:
         """A model with its requests; `tritongen.yaml` declares what its metadata leave open."""
         folder, whole = self._intent
         intent, given = whole.of(choice.name), self.request.inputs
-        if intent.samples and not (given.data or given.shapes or given.values):
-            given = replace(given, samples=find_samples(folder, intent.samples))
+        named = whole.samples_of(choice.name)
+        if named and not (given.data or given.shapes or given.values):
+            given = replace(given, samples=find_samples(folder, named))
         return prepare_job(
             self.server.control,
             choice.name,

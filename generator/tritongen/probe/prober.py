@@ -38,8 +38,10 @@ from tritongen.triton.shared_memory import SharedTensors
 _POLL_S = 0.05
 # A server that fails now and then may fail the first request, too.
 _ATTEMPTS = 4
-_CERTAIN = frozenset({"TG904", "TG918"})
 _REFUSED = frozenset({"HTTP 400", "GRPC INVALID_ARGUMENT", "GRPC ERROR"})
+_CERTAIN = frozenset({*_REFUSED, FailureCode.TIMEOUT, FailureCode.UNFINISHED})
+# What Triton says where the model itself raises: at every attempt it is of the request.
+_RAISED = frozenset({"HTTP 500", "GRPC INTERNAL"})
 
 
 class Prober:
@@ -223,12 +225,12 @@ def check_targets(engine: Engine, timeout_s: float) -> None:
     """One request for each target, looked at in full; see `Prober.check`."""
     for _ in range(_ATTEMPTS):
         failures = _failures_of_first(engine, timeout_s)
-        refusals = [fault for one in failures if (fault := _refusal(*one)) is not None]
-        certain = [fault for fault in refusals if fault.code in _CERTAIN]
-        if certain:
-            raise certain[0]
         if not failures:
             return
+        failures.sort(key=lambda failure: failure[1] not in _CERTAIN)
+        refusals = [fault for one in failures if (fault := _refusal(*one)) is not None]
+        if refusals and failures[0][1] in _CERTAIN:
+            break
     if refusals:
         raise refusals[0]
 
@@ -262,6 +264,6 @@ def _refusal(model: str, code: str, message: str) -> InvalidInputError | Environ
         )
     if code in {FailureCode.WRONG_RESPONSE, FailureCode.WRONG_VALUES}:
         return EnvironmentProblem("TG915", message, where=model)
-    if code in _REFUSED:
+    if code in _REFUSED | _RAISED:
         return InvalidInputError("TG904", message, where=model)
     return None

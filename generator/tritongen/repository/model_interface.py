@@ -2,20 +2,27 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tritongen.config.pbtxt import parse_config
 from tritongen.errors import InvalidInputError
+from tritongen.intent import INTENT_FILE, read_intent
 from tritongen.model.evidence import ObservedTensor
 from tritongen.model.lock import Lock
 from tritongen.model.samples import Array, InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.repository.lock_file import CONFIG_FILE, read_lock
+from tritongen.repository.project import last_models
+from tritongen.system.sample_files import find_samples
+from tritongen.triton.messages import ModelMeta, TensorMeta
+from tritongen.triton.sample_tensors import read_rows
 
 # More elements than this do not fit a line that people read; they are made where they are sent.
 MAX_LITERAL_ELEMENTS = 64
+# Texts of more bytes likewise.
+_MAX_LITERAL_BYTES = 1_000
 _SEED = 1
 # Where neither the file nor a trial says how long a dynamic axis is; chosen, the least that runs.
 _UNKNOWN_SIZE = 1
@@ -33,6 +40,7 @@ class CallTensor:
             as long as in the trial.
         values: what the trial fed, in the grammar of `tritongen.model.input_values`.
         optional: whether a request may leave it out.
+        real: a user's own sample of that shape, None where there is none that people can read.
         labels: file of class labels, empty without one.
     """
 
@@ -43,6 +51,7 @@ class CallTensor:
     values: str = ""
     optional: bool = False
     labels: str = ""
+    real: Array | None = field(default=None, compare=False)
 
     @property
     def recipe(self) -> InputRecipe:
@@ -61,6 +70,8 @@ class CallTensor:
 
     def sample(self) -> Array | None:
         """The sample itself, None where it has too many elements to be read."""
+        if self.real is not None:
+            return self.real
         if self.elements > MAX_LITERAL_ELEMENTS:
             return None
         return make_inputs([self.recipe], _SEED)[self.name]
@@ -131,14 +142,57 @@ def model_interface(repository: Path, model: str) -> ModelInterface:
             labels=getattr(item, "label_filename", ""),
         )
 
+    inputs = tuple(tensor(item) for item in message.input)
     return ModelInterface(
         model,
-        tuple(tensor(item) for item in message.input),
+        _with_samples(repository, model, inputs, batched=batched),
         tuple(tensor(item) for item in message.output),
         message.max_batch_size,
         sequence=message.HasField("sequence_batching"),
         decoupled=message.model_transaction_policy.decoupled,
     )
+
+
+def _with_samples(
+    repository: Path, model: str, inputs: tuple[CallTensor, ...], *, batched: bool
+) -> tuple[CallTensor, ...]:
+    """The inputs with a request of the user's samples, the first that people can read."""
+    metas = tuple(
+        TensorMeta(item.name, item.dtype, ((-1,) if batched else ()) + item.dims) for item in inputs
+    )
+    try:
+        folder = last_models(repository)
+        named = read_intent(folder / INTENT_FILE).intent.samples_of(model)
+        if not named:
+            return inputs
+        meta = ModelMeta(model, (), "", metas, ())
+        samples = read_rows(find_samples(folder, named), meta, batched)
+    except InvalidInputError:
+        return inputs  # which build and verify tell
+    needed = {item.name for item in inputs if not item.optional}
+    for sample in samples:
+        real = sample.inputs
+        if needed <= set(real) and all(map(_readable, real.values())):
+            return tuple(
+                replace(item, real=real[item.name], shape=real[item.name].shape)
+                if item.name in real
+                else item
+                for item in inputs
+            )
+    return inputs
+
+
+def _readable(array: Array) -> bool:
+    """Whether people read it, and JSON holds it."""
+    if array.size > MAX_LITERAL_ELEMENTS:
+        return False
+    if array.dtype.kind != "O":
+        return all(math.isfinite(value) for value in array.ravel().tolist())
+    text = b"".join(array.ravel().tolist())
+    try:
+        return text.decode().isprintable() and len(text) <= _MAX_LITERAL_BYTES
+    except UnicodeDecodeError:
+        return False
 
 
 def interface_names(repository: Path) -> list[str]:

@@ -146,7 +146,11 @@ def load_project(
 
 def _of_samples(item: Finding, intent: Intent) -> bool:
     """Whether it complains that a folder of samples holds no model."""
-    patterns = [text for model in intent.models.values() for text in model.samples.values()]
+    patterns = [
+        text
+        for name in (*intent.models, *intent.pipelines)
+        for text in intent.samples_of(name).values()
+    ]
     folders = {"samples", *(pattern.partition("/")[0] for pattern in patterns)}
     return item.code == "TG104" and item.location.path in folders
 

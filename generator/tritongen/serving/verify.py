@@ -229,7 +229,15 @@ class _Comparison:
             raise InvalidInputError("TG836", message)
         recipes = _pipeline_recipes(config, steps, self.trials)
         metadata = self.http.model_metadata(name)
-        sent, compared = self.given.requests(metadata, config, recipes, self.seed)
+        # What a step's trial could not make up may stand in samples.
+        known = {recipe.name for recipe in recipes}
+        sent: list[Sample] = []
+        if len(known) == len(metadata.inputs) or self.given.files(name) is not None:
+            sent, compared = self.given.requests(metadata, config, recipes, self.seed)
+            known = set.intersection(*(set(sample.inputs) for sample in sent))
+        for absent in (item.name for item in metadata.inputs if item.name not in known):
+            message = f"no trial and no sample says what to send as {absent!r}"
+            raise InvalidInputError("TG836", message)
         batches = config.get("max_batch_size", 0) > 0
         ranks = {item["name"]: len(item["dims"]) + batches for item in config["input"]}
         served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
@@ -284,11 +292,7 @@ def _pipeline_recipes(
     steps: Sequence[Mapping[str, Any]],
     trials: Mapping[str, Trial | None],
 ) -> list[InputRecipe]:
-    """What the trials of the steps fed to the inputs that a request brings.
-
-    Raises:
-        InvalidInputError: TG836, the step that takes one of them was not tried.
-    """
+    """What the trials of the steps fed to the inputs that a request brings, where they ran."""
     recipes = []
     for item in config["input"]:
         found = [
@@ -300,10 +304,7 @@ def _pipeline_recipes(
             for fed in (trial.inputs if trial is not None else ())
             if fed.name == own
         ]
-        if not found:
-            message = f"no trial says what to send as {item['name']!r}"
-            raise InvalidInputError("TG836", message)
-        recipes.append(found[0])
+        recipes += found[:1]
     return recipes
 
 

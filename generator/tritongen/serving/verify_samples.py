@@ -51,11 +51,16 @@ class GivenSamples:
             return cls(Path(), Intent(), files)
         return cls(folder, read_intent(folder / INTENT_FILE).intent, files)
 
-    def _files(self, model: str) -> SampleFiles | None:
+    def files(self, model: str) -> SampleFiles | None:
+        """Those of a model or pipeline, None where there are none.
+
+        Raises:
+            InvalidInputError: TG906, they cannot be read.
+        """
         files = self.data.get(model) or self.data.get("")
         if files is not None:
             return files
-        named = self.intent.of(model).samples
+        named = self.intent.samples_of(model)
         return find_samples(self.folder, named) if named else None
 
     def requests(
@@ -74,7 +79,7 @@ class GivenSamples:
         """
         limit = int(config.get("max_batch_size", 0))
         together = min(ROWS, limit)
-        files = self._files(meta.name)
+        files = self.files(meta.name)
         if files is None:
             more = [[one.with_rows(together) for one in recipes]] if limit > 0 else []
             sized = [recipes, *more]

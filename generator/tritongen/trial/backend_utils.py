@@ -28,6 +28,10 @@ class TritonModelException(Exception):  # noqa: N818  (Triton's own name)
     """What Triton's module raises."""
 
 
+class NoServerError(TritonModelException):
+    """A call of another model, which no input of this one would make possible."""
+
+
 class TritonError:
     """An error in a response."""
 
@@ -191,7 +195,7 @@ class InferenceRequest:
         """Refuse: there is no other model here."""
         del decoupled
         name = self._others.get("model_name", "")
-        raise TritonModelException(f"it calls model {name!r}, which runs in a server only")
+        raise NoServerError(f"it calls model {name!r}, which runs in a server only")
 
     async def async_exec(self, *, decoupled: bool = False) -> InferenceResponse:
         """As `exec`."""

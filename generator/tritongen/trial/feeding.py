@@ -122,6 +122,15 @@ def find_inputs(
     raise first or RuntimeRefusal("the model takes no inputs that could be generated")
 
 
+def usual_inputs(
+    feeds: Sequence[Feed], real: Mapping[str, Array], stated: Mapping[str, AxisIntent]
+) -> tuple[InputRecipe, ...]:
+    """What is fed first of all, of the inputs that no user's values are for."""
+    sizes = next(iter(propose_sizes(feeds, stated, one_row=True)), None)
+    made = next(_ladder(feeds, sizes)) if sizes is not None else ()
+    return tuple(recipe for recipe in made if recipe.name not in real)
+
+
 def open_sizes(
     feeds: Sequence[Feed], recipes: Sequence[InputRecipe], *, batched: bool
 ) -> dict[str, int]:

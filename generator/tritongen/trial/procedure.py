@@ -17,7 +17,7 @@ from tritongen.trial.batch_proof import ROWS, Prover, obstacle
 from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
-from tritongen.trial.feeding import Fed, find_axes, find_inputs
+from tritongen.trial.feeding import Fed, find_axes, find_inputs, usual_inputs
 from tritongen.trial.python_runtime import PythonSession
 from tritongen.trial.real_samples import naming, real_rows, run_samples
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
@@ -54,7 +54,7 @@ def perform(
         report.known(reported_inputs=reported, reported_outputs=tuple(model.outputs))
         report.stage("running 1 row")
         search_end = begun + request.limits.timeout_s * _SEARCH_SHARE
-        request, fed = _find(request, model, search_end, samples)
+        request, fed = _find(request, model, search_end, samples, report)
         if request.open_shapes:
             report.stage("running other sizes")
             reported, outputs = find_axes(model, fed, request.seed)
@@ -90,7 +90,11 @@ def _code(refusal: RuntimeRefusal) -> str:
 
 
 def _find(
-    request: TrialRequest, model: LoadedModel, deadline: float, samples: Sequence[Sample]
+    request: TrialRequest,
+    model: LoadedModel,
+    deadline: float,
+    samples: Sequence[Sample],
+    report: Reporter,
 ) -> tuple[TrialRequest, Fed]:
     """Inputs that run, and the request with the guess that they rest on.
 
@@ -109,6 +113,8 @@ def _find(
             first = first or refusal
             if time.monotonic() > deadline:
                 break
+    if first is not None and first.about_inputs:
+        report.known(refused=_observed(usual_inputs(request.inputs, real, request.axes)))
     raise first or RuntimeRefusal("the model takes no inputs that could be generated")
 
 
@@ -148,10 +154,7 @@ class _TrialRun:
         return proof
 
     def _observe(self) -> None:
-        inputs = tuple(
-            ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.description)
-            for recipe in self.fed.recipes
-        )
+        inputs = _observed(self.fed.recipes)
         outputs = _observed_outputs(first_response(self.fed.outputs))
         mismatches = tuple(_mismatches(self.request.interface.outputs, outputs))
         self.report.known(ok=True, inputs=inputs, outputs=outputs, mismatches=mismatches)
@@ -210,6 +213,13 @@ class _TrialRun:
             self.report.known(proof=proof)
             proof = prover.prove_most()
         return proof
+
+
+def _observed(recipes: Sequence[InputRecipe]) -> tuple[ObservedTensor, ...]:
+    return tuple(
+        ObservedTensor(recipe.name, recipe.dtype, recipe.shape, recipe.description)
+        for recipe in recipes
+    )
 
 
 def _full_sizes(feeds: Sequence[Feed], fed: Fed) -> tuple[InputRecipe, ...] | None:

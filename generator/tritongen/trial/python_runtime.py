@@ -6,7 +6,7 @@ import inspect
 import json
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -213,19 +213,23 @@ def _plain(array: Array) -> Array:
     return array.astype(object) if array.dtype.kind == "S" else array
 
 
-def _of_sandbox(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, may come from what the sandbox forbids."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that led to it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
-        if isinstance(error, OSError) and error.errno in _OF_SANDBOX:
-            return True
+        yield error
         seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _refusal(error: Exception) -> RuntimeRefusal:
     message = " ".join(f"{type(error).__name__}: {error}".split())
-    if _of_sandbox(error):
+    causes = tuple(_causes(error))
+    # May come from what the sandbox forbids.
+    sandboxed = any(isinstance(one, OSError) and one.errno in _OF_SANDBOX for one in causes)
+    if sandboxed:
         message = message[: MAX_MESSAGE_CHARACTERS - len(SANDBOXED)] + SANDBOXED
-    return refusal(error, message)
+    found = refusal(error, message)
+    if sandboxed or any(isinstance(one, backend_utils.NoServerError) for one in causes):
+        found.about_inputs = False
+    return found

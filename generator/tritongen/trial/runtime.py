@@ -46,6 +46,7 @@ class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing i
         about_values: whether the message speaks of values rather than of shapes.
         for_good: whether no input and no machine would make a difference: the runtime does not load
             the model for what is in it.
+        about_inputs: whether other inputs might make a difference.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class RuntimeRefusal(Exception):  # noqa: N818  (the model is refused; nothing i
         out_of_memory: bool = False,
         about_values: bool = False,
         for_good: bool = False,
+        about_inputs: bool = True,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.out_of_memory = out_of_memory
         self.about_values = about_values
         self.for_good = for_good
+        self.about_inputs = about_inputs and not (out_of_memory or for_good)
 
 
 class LoadedModel(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tritongen.errors import TritongenError
-from tritongen.model.evidence import ObservedTensor, instance_bytes
+from tritongen.model.evidence import ObservedTensor, instance_memory
 from tritongen.probe.level import Conditions, Run
 from tritongen.probe.load_job import InputOptions, LoadJob, make_messages
 from tritongen.probe.prober import Prober
@@ -49,8 +49,6 @@ _ANY_WIDTH = 1e9
 _POOL_BYTES = 8 << 20
 # Server deaths without a sound measurement in between, after which it is given up.
 _MAX_DEATHS = 3
-# Memory of a loaded instance beyond its weights: a process of its own in the embedded Triton.
-_INSTANCE_BYTES = 120 << 20
 # With less than this the machine begins to swap, or to kill.
 _MIN_FREE_BYTES = 256 << 20
 _MIN_INSTANCES, _MAX_INSTANCES = 8, 48
@@ -307,7 +305,7 @@ def _reading(result: LevelResult, percentile: float) -> LoadReading:
 
 def _room(subject: Subject) -> int:
     """Instances that may be loaded at once: what half of the free memory holds."""
-    each = instance_bytes(subject.facts.weight_bytes, subject.evidence.trial) + _INSTANCE_BYTES
+    each = instance_memory(subject.evidence.trial, subject.facts.weight_bytes)
     return max(_MIN_INSTANCES, min(_MAX_INSTANCES, available_bytes() // 2 // each))
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tritongen.model.backends import BackendRules, BatchSupport
-from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence, instance_bytes
+from tritongen.model.evidence import BatchVerdict, Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
 from tritongen.planner import plan_serving
 from tritongen.planner.batching import CLIENT_ROWS
 from tritongen.planner.context import ModelInput
+from tritongen.planner.instances import fitting_instances
 from tritongen.planner.model_settings import reads_arena
 from tritongen.planner.tuned_choice import still_tuned
 from tritongen.queueing import ServiceTimes, trial_points
@@ -24,8 +25,6 @@ from tritongen.tune.tune_options import TuneOptions
 _DEFAULT_BATCH = 4
 # Running operators side by side is tried where the trial found it at least nearly as fast.
 _PARALLEL_SLACK = 1.10
-# Share of the memory that weights may take; see the planner.
-_MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def make_subject(
         InvalidInputError: TG304, the goal is none; TG305, the user's own instances and threads do
             not fit the cores.
     """
-    space = _space(model, intent, evidence, cores)
+    space = _space(model, intent, cores)
     untuned = replace(evidence, tuned=None)
     holds = still_tuned(model, cores)[0].tuned
     known = replace(holds, wanted=None, cores=0) if holds is not None else None
@@ -132,7 +131,7 @@ def candidate_of(plan: ModelPlan, backend: BackendRules) -> Candidate:
     return Candidate(plan.instances.value, threads, plan.max_batch_size.value, delay, inter, arena)
 
 
-def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: int) -> SearchSpace:
+def _space(model: ModelInput, intent: Intent, cores: int) -> SearchSpace:
     own = model.intent
     python = model.facts.python.max_batch_size if model.facts.python is not None else None
     limits = [limit for limit in (own.max_batch_size, python) if limit is not None]
@@ -140,9 +139,6 @@ def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: in
     most = min((DEFAULT_MAX_BATCH, *limits)) if batchable else 1
     keeps = batchable or model.backend.batching is BatchSupport.REQUIRED
     client_rows = min((max(CLIENT_ROWS, own.most_rows), *limits)) if keeps else 0
-    memory = intent.target.memory_bytes
-    each = instance_bytes(model.facts.weight_bytes, evidence.trial)
-    fitting = max(1, int(memory * _MEMORY_SHARE) // each) if memory and each else None
     return SearchSpace(
         backend=model.backend,
         cores=cores,
@@ -152,7 +148,7 @@ def _space(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores: in
         # An overlay of parameters has the last word, whatever is measured.
         arena_test=reads_arena(model) and "parameters" not in own.overlay,
         request_rows=own.request_batch,
-        max_instances=fitting,
+        max_instances=fitting_instances(model, intent.target.memory_bytes),
         client_rows=client_rows,
         fixed_instances=own.instances,
         fixed_threads=own.threads,

@@ -12,12 +12,11 @@ from tritongen.fleet.capacity.model_profile import (
     ModelProfile,
     Placed,
     container_memory,
-    instance_memory,
     profile_model,
 )
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.model.business import Business, Clients, Compression, Payload, Place
-from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned
+from tritongen.model.evidence import Cost, ModelEvidence, Served, ServedRate, Tuned, instance_memory
 from tritongen.model.intent import ModelIntent
 from tritongen.queueing import Pauses
 

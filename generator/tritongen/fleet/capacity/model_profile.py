@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from tritongen.model.business import Business, Compression, Payload, Place
 from tritongen.model.evidence import (
+    INSTANCE_MARGIN_BYTES,
     ModelEvidence,
     ObservedTensor,
     Served,
     ServedRate,
     Trial,
-    instance_bytes,
+    instance_memory,
 )
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
@@ -45,11 +46,6 @@ _HEADER_BYTES = 400
 # Memory of a server without models. Measured: 35 MiB are resident, in the embedded Triton as in the
 # slim image. Chosen: the rest is for backends' libraries, of which official images have more.
 _SERVER_BYTES = 256 * 2**20
-# Of an instance beyond its weights, or what its trial took above the idle runtime: that runtime,
-# arena, inputs and outputs. Measured: 20 MiB a stub of the Python backend with ONNX Runtime.
-_ARENA_BYTES = 64 * 2**20
-# Of an instance of which nothing is known beside that. Chosen.
-_UNKNOWN_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,20 +150,10 @@ class ModelProfile:
     wake_s: float = 0.0
     stalls: Pauses | None = None
     sweep: Sweep | None = None
-    instance_bytes: int = _ARENA_BYTES
+    instance_bytes: int = INSTANCE_MARGIN_BYTES
     request_bytes: int = _HEADER_BYTES
     response_bytes: int = _HEADER_BYTES
     int8: bool = False
-
-
-def instance_memory(trial: Trial | None, weight_bytes: int = 0) -> int:
-    """Bytes that one instance of a model needs.
-
-    Args:
-        trial: of the model, None without one.
-        weight_bytes: of its files, 0 where they are not known.
-    """
-    return (instance_bytes(weight_bytes, trial) or _UNKNOWN_BYTES) + _ARENA_BYTES
 
 
 def container_memory(instances: Iterable[tuple[int, int]]) -> int:

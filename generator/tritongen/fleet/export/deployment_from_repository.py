@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
-from tritongen.fleet.capacity.model_profile import container_memory, instance_memory
+from tritongen.fleet.capacity.model_profile import container_memory
 from tritongen.fleet.export.deployment import (
     Container,
     DeployedModel,
@@ -20,6 +20,7 @@ from tritongen.fleet.export.deployment import (
     Service,
 )
 from tritongen.fleet.export.planned_deployment import PlannedDeployment
+from tritongen.model.evidence import instance_memory
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock, is_rate_limited
