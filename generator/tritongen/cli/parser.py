@@ -131,22 +131,23 @@ def refuse_to_serve(options: argparse.Namespace) -> None:
 
 
 def models_folder(options: argparse.Namespace) -> Path:
-    """The models folder that is named, or that the repository was built from.
+    """The models folder or model file that is named, or that the repository was built from.
 
     Raises:
-        InvalidInputError: TG002, the named one is not a folder, or none is known.
+        InvalidInputError: TG002, there is no such thing, or none is known.
     """
     from tritongen.repository.project import last_models
 
     # Whoever prints a command for the same models finds the folder in the options, too.
-    options.models = existing_folder(options.models or last_models(options.repository))
-    return Path(options.models)
+    options.models = options.models or last_models(options.repository)
+    return options.models if options.models.is_file() else existing_folder(options.models)
 
 
 def known_models(options: argparse.Namespace) -> Path | None:
-    """The same, None where none is named and none is known."""
+    """Their folder, None where none is named and none is known."""
     try:
-        return models_folder(options)
+        found = models_folder(options)
+        return found.parent if found.is_file() else found
     except InvalidInputError:
         if options.models is not None:
             raise
@@ -239,7 +240,7 @@ class CommandParser(argparse.ArgumentParser):
             help="output for people or for programs (default: %(default)s)",
         )  # fmt: skip
 
-    def add_known_models(self, what: str = "folder of models") -> None:
+    def add_known_models(self, what: str = "folder of models, or one model file") -> None:
         """The models folder as optional positional argument; see `known_models`."""
         self.add_argument(
             "models", type=Path, nargs="?", metavar="MODELS",
@@ -307,6 +308,18 @@ class CommandParser(argparse.ArgumentParser):
         )  # fmt: skip
 
 
+# What other tools call a command.
+_OTHER_WORDS = {
+    **dict.fromkeys(("serve", "start", "run"), "up"),
+    **dict.fromkeys(("stop", "kill"), "down"),
+    **dict.fromkeys(("lint", "validate"), "check"),
+    **dict.fromkeys(("bench", "benchmark", "load"), "probe"),
+    **dict.fromkeys(("generate", "config"), "build"),
+    **dict.fromkeys(("quantize", "convert", "fix"), "optimize"),
+    "deploy": "export", "monitor": "observe", "why": "explain", "curl": "client",
+}  # fmt: skip
+
+
 def _near(message: str) -> str:
     """The choice that a misspelt one resembles; empty without one."""
     import difflib
@@ -316,6 +329,8 @@ def _near(message: str) -> str:
     if found is None:
         return ""
     choices = re.findall(r"[\w.-]+", found[2])
+    if (meant := _OTHER_WORDS.get(found[1])) in choices:
+        return str(meant)
     return next(iter(difflib.get_close_matches(found[1], choices, n=1)), "")
 
 

@@ -63,6 +63,7 @@ class Project:
         lock_text: what `lock` was read from, None when there is none yet.
         variants: by model, for those that stand in the place of their originals in `models`.
         originals: facts of those originals.
+        alone: whether one model file was named, and not its folder.
     """
 
     root: Path
@@ -75,6 +76,7 @@ class Project:
     lock_text: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     originals: Mapping[str, ModelFacts] = field(default_factory=dict)
+    alone: bool = False
 
     def refreshed(self) -> "Project":
         """The project with the lock as it is now: another build may have written a new one."""
@@ -104,7 +106,7 @@ def load_project(
     """Read the models folder, its `tritongen.yaml` and the repository's lock.
 
     Args:
-        root: the models folder.
+        root: the models folder, or a model file in it, which then is the only one.
         repository: the output folder; it need not exist.
         cpus: overrides target.cpus.
         weights: overrides the weights mode.
@@ -113,18 +115,22 @@ def load_project(
     Raises:
         InvalidInputError: the folder or file cannot be used; every fault of the YAML in `details`.
     """
+    named, alone = root, root.is_file()
+    root = named.parent if alone else named
     document = read_intent(root / INTENT_FILE)
     if document.faults:
         # The folder may not be readable as the file says; its own faults come first.
         raise_faults([*document.faults, *_overlay_faults(document)], document.path)
     intent = _overridden(document.intent, cpus, weights)
+    if alone:
+        intent = replace(intent, pipelines={})
     release = find(intent.target.triton)
-    inspection = _inspect(root, release, intent)
+    inspection = _inspect(named, release, intent)
     raise_faults(
         [
             *_overlay_faults(document),
             *_values_faults(document, inspection.models),
-            *_unknown_models(document, [model.name for model in inspection.models]),
+            *(() if alone else _unknown_models(document, inspection.models)),
         ],
         document.path,
     )
@@ -141,6 +147,7 @@ def load_project(
         findings=tuple(item for item in inspection.findings if not _of_samples(item, intent)),
         lock=parsed_lock(text, repository),
         lock_text=text,
+        alone=alone,
     )
 
 
@@ -217,7 +224,8 @@ def _values_faults(document: IntentDocument, models: tuple[ModelFacts, ...]) -> 
                     yield document.fault(f"{path}.values", problem.what)
 
 
-def _unknown_models(document: IntentDocument, names: list[str]) -> Iterator[Fault]:
+def _unknown_models(document: IntentDocument, models: Sequence[ModelFacts]) -> Iterator[Fault]:
+    names = [model.name for model in models]
     for name in document.intent.models:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
@@ -247,14 +255,14 @@ def _remember(path: Path, document: dict[str, str]) -> None:
 
 
 def last_models(repository: Path) -> Path:
-    """The models folder that the repository was last built from, else ``models``.
+    """The models folder or file that the repository was last built from, else ``models``.
 
     Raises:
         InvalidInputError: TG002 when neither is known.
     """
     known = _remembered(STATE_FOLDER / "projects.json").get(str(repository.resolve()))
     for candidate in (known, "models"):
-        if candidate and Path(candidate).is_dir():
+        if candidate and Path(candidate).exists():
             return Path(candidate)
     raise InvalidInputError(
         "TG002",
