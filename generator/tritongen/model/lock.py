@@ -14,6 +14,7 @@ from tritongen.model.codec import decode_text, shallow, text_of
 from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFormat
+from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
 
 # Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -151,8 +152,11 @@ def parse_lock(text: str, where: str) -> Lock:
     """Read a lock's text.
 
     Raises:
-        InvalidInputError: TG704 for anything that is not a lock of this schema version.
+        InvalidInputError: TG704 for anything that is not a lock of this schema version; TG710 for
+            one that git could not merge.
     """
+    if conflict := merge_marks(text):
+        raise InvalidInputError(CODE, conflict, where=where, fix=IN_A_GENERATED_FILE)
     try:
         lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
     except ValueError as problem:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.intent import WeightsMode
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
+from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import TextFile
@@ -248,13 +249,18 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
     """Stops before anything is lost that the tool did not write.
 
     Raises:
-        InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`.
+        InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`; TG710
+            a file that git could not merge.
     """
     conflicts = [item for item in differences if item.kind.is_conflict]
     foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
     if not conflicts or (force and not foreign):
         return
     first = (foreign or conflicts)[0]
+    for item in conflicts:
+        if unmerged := merge_marks(item.old if isinstance(item.old, str) else item.old()):
+            fix = IN_A_GENERATED_FILE
+            raise InvalidInputError(CODE, unmerged, where=item.path, fix=fix)
     what = "was not written by tritongen" if foreign else "was edited by hand"
     raise InvalidInputError(
         "TG703" if foreign else "TG702",

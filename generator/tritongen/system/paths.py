@@ -4,6 +4,9 @@ import os
 import stat
 from pathlib import Path
 
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_FIX = "Run `git lfs pull`."
+
 
 def contained(root: Path, path: Path) -> Path | None:
     """The real path behind `path`, None when it lies outside of `root`.
@@ -43,3 +46,11 @@ def read_head(path: Path, size: int) -> bytes:
     """
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read(size)
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is Git LFS's stand-in for its content; not one that cannot be read."""
+    try:
+        return read_head(path, len(_LFS_POINTER)) == _LFS_POINTER
+    except OSError:
+        return False
