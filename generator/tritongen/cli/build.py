@@ -1,6 +1,7 @@
 """`tritongen build`."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tritongen.cli import output
@@ -24,8 +25,8 @@ EXAMPLES = """\
   tritongen build ./models --weights none      configurations and hashes only, for git
 """
 
-# Lines about files that differ. Chosen: a first build of many models is told in a screenful.
-_MAX_LINES = 60
+# Models, and files that differ, without --all. Chosen: a build is told in a screenful.
+_MAX_MODELS, _MAX_FILES = 10, 8
 
 
 def register(parser: CommandParser) -> None:
@@ -67,6 +68,7 @@ def register(parser: CommandParser) -> None:
         "--trial-memory", type=gibibytes, metavar="GIB", help="per model (default: by size)"
     )
     parser.add_flags(
+        all="list every model and file",
         strict="for CI: write nothing and exit 2 where a model is left out",
         force="overwrite hand edits; they are kept as *.orig",
     )
@@ -192,18 +194,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
         output.print_diffs(result.differences)
         output.print_left_out(dict(result.plan.refused))
         return
-    output.print_table(
-        ("model", "batch", "instances × threads", "dynamic batching"),
-        [
-            (
-                f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
-                str(item.max_batch_size),
-                f"{item.instances} × {item.threads}",
-                _batching(item),
-            )
-            for item in result.models
-        ],
-    )
+    print_models(result.models, whole=options.all)
     fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
@@ -220,14 +211,34 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
         say(severe(told, Severity.ERROR))
-    for difference in result.differences[:_MAX_LINES]:
+    files = result.differences[: None if options.all else _MAX_FILES]
+    for difference in files:
         say(f"{_told(difference.kind, result.written)}: {difference.path}")
-    if (rest := len(result.differences) - _MAX_LINES) > 0:
-        say(f"and {rest} files more")
+    if rest := len(result.differences) - len(files):
+        say(dim(f"and {rest} files more; --all lists them"))
     if result.written:
         for path, name in result.kept.items():
             say(f"hand edit kept: {path} is now {name}")
     _conclude(result, options)
+
+
+def print_models(found: "Sequence[Outline]", *, whole: bool) -> None:
+    """How each model is served, a screenful of them unless all are wanted."""
+    models = found[: None if whole else _MAX_MODELS]
+    output.print_table(
+        ("model", "batch", "instances × threads", "dynamic batching"),
+        [
+            (
+                f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
+                str(item.max_batch_size),
+                f"{item.instances} × {item.threads}",
+                _batching(item),
+            )
+            for item in models
+        ],
+    )
+    if rest := len(found) - len(models):
+        say(dim(f"and {rest} models more; --all lists them"))
 
 
 def _told(kind: "DifferenceKind", written: bool) -> str:

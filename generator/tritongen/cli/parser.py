@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from tritongen.cli.output import terminal_width
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ else:
 # The variable that `--untrusted` is taken from.
 UNTRUSTED = "TRITONGEN_UNTRUSTED"
 DEFAULT_REPOSITORY = Path("model_repository")
+# Of help where there is no terminal.
+_USUAL_WIDTH = 80
 
 
 def add_declared_options(
@@ -194,7 +197,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Help as wide as the terminal, which argparse would load archive formats to learn."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_terminal_width() - 2)
+        super().__init__(prog, width=(terminal_width(sys.stdout) or _USUAL_WIDTH) - 2)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -348,14 +351,3 @@ def add_command(commands: Subparsers, name: str, summary: str, examples: str) ->
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     return parser
-
-
-def _terminal_width() -> int:
-    """Columns of the terminal: the user's wish in COLUMNS, what the terminal says, or 80."""
-    wish = os.environ.get("COLUMNS", "")
-    if wish.isascii() and wish.isdigit() and int(wish):
-        return int(wish)
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:
-        return 80

@@ -117,10 +117,7 @@ def load_project(
     """
     named, alone = root, root.is_file()
     root = named.parent if alone else named
-    document = read_intent(root / INTENT_FILE)
-    if document.faults:
-        # The folder may not be readable as the file says; its own faults come first.
-        raise_faults([*document.faults, *_overlay_faults(document)], document.path)
+    document = _document(root / INTENT_FILE)
     intent = _overridden(document.intent, cpus, weights)
     if alone:
         intent = replace(intent, pipelines={})
@@ -149,6 +146,14 @@ def load_project(
         lock_text=text,
         alone=alone,
     )
+
+
+def _document(path: Path) -> IntentDocument:
+    document = read_intent(path)
+    if document.faults:
+        # The folder may not be readable as the file says; its own faults come first.
+        raise_faults([*document.faults, *_overlay_faults(document)], document.path)
+    return document
 
 
 def _of_samples(item: Finding, intent: Intent) -> bool:
