@@ -80,7 +80,7 @@ def test_lfs_pointers_are_told_as_such_everywhere(project: Project) -> None:
     for path, words in files.items():
         whole = (project.folder / path).read_bytes()
         point(project.folder / path)
-        ran = project.run_any("build", "models", "--check")
+        ran = project.run_any("build", "models", "--dry-run")
         assert f"{words} is a Git LFS pointer" in ran.out + ran.err
         assert "Run `git lfs pull`" in ran.out + ran.err
         (project.folder / path).write_bytes(whole)
@@ -90,6 +90,39 @@ def test_lfs_pointers_are_told_as_such_everywhere(project: Project) -> None:
     assert {item["fix"] for item in found if item["severity"] == "error"} == {"Run `git lfs pull`."}
     told = project.error("up", *FREE_PORTS, expect=3)
     assert (told["code"], told["fix"]) == ("TG102", "Run `git lfs pull`.")
+
+
+@pytest.mark.parametrize("kind", ["pointers", "nothing"])
+def test_without_weights_the_lock_says_what_build_and_explain_must_know(
+    project: Project, kind: str
+) -> None:
+    project.add("dense.onnx", dense())
+    project.add("plain/model.onnx", dense(seed=1))
+    project.run("build", "models")
+    explained = project.run("explain", "dense").out
+    for path in (project.models / "dense.onnx", project.models / "plain/model.onnx"):
+        point(path)
+        if kind == "nothing":
+            path.unlink()
+    checked = project.json("build", "models", "--check")
+    assert not checked["drift"]
+    assert [item["model"] for item in checked["findings"] if item["code"] == "TG711"] == [
+        "dense",
+        "plain",
+    ]
+    assert project.run("explain", "dense").out == explained
+    # What is stated since is seen, and nothing is written.
+    project.write("models/tritongen.yaml", "models: {dense: {max_batch_size: 2}}")
+    assert project.json("build", "models", "--check", expect=1)["drift"]
+    assert project.error("build", "models", expect=2)["code"] == "TG101"
+
+
+def test_a_pointer_to_other_weights_is_a_changed_model(project: Project) -> None:
+    path = project.add("dense.onnx", dense())
+    project.run("build", "models")
+    path.write_bytes(dense(seed=1).SerializeToString())
+    point(path)
+    assert project.error("build", "models", "--check", expect=2)["code"] == "TG101"
 
 
 def test_the_hook_sees_a_commit_of_weights_alone() -> None:

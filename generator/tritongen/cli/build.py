@@ -94,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         options.repository,
         cpus=options.cpus,
         weights=options.weights,
+        without_files=options.check or options.diff,
     )
     chosen = dict(options.variant)
     fixed = _fixed(project, options) if options.fix else None
@@ -187,6 +188,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
+    from tritongen.repository.absent_weights import ABSENT
     from tritongen.repository.stored_variants import FIX_TAKEN, LAYOUT_MOVED
 
     output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
@@ -195,6 +197,8 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
         output.print_left_out(dict(result.plan.refused))
         return
     print_models(result.models, whole=options.all)
+    if absent := [item.model for item in result.findings if item.code == ABSENT]:
+        say(dim(f"known from the lock alone, since their files are not here: {', '.join(absent)}"))
     fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")

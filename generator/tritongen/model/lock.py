@@ -6,14 +6,14 @@ nobody can name all that do; so whatever `build` would not have written is refus
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import decode_text, shallow, text_of
 from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
-from tritongen.model.facts import ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
 
 # Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
@@ -105,6 +105,8 @@ class LockedModel:
         threads: threads an instance uses at most.
         instances: instance count.
         evidence: what was observed, with the hashes that it holds for.
+        facts: what inspection said of its files, for those who do not have them; None in older
+            locks.
     """
 
     source: str
@@ -113,6 +115,7 @@ class LockedModel:
     threads: int
     instances: int
     evidence: ModelEvidence
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,11 @@ class Lock:
     models: Mapping[str, LockedModel] = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, ModelEvidence] = field(default_factory=dict)
+
+    def without_facts(self) -> "Lock":
+        """The same as an older tool wrote it."""
+        models = {name: replace(model, facts=None) for name, model in self.models.items()}
+        return replace(self, models=models)
 
     @property
     def evidence(self) -> Evidence:

@@ -310,7 +310,8 @@ def _lock(
     lock = make_lock(plan, found.models, evidence, target, project.intent, found.ensembles)
     old = project.lock
     # A newer tool that decides the same leaves the committed lock as it is.
-    if old is not None and replace(lock, tool=old.tool) == old:
+    same = replace(lock, tool=old.tool) if old is not None else None
+    if old is not None and same is not None and old in (same, same.without_facts()):
         return old
     return lock
 

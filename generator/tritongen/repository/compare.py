@@ -20,7 +20,7 @@ from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import TextFile
-from tritongen.system.paths import open_regular
+from tritongen.system.paths import lfs_digest, open_regular
 
 _KEPT = re.compile(r"\.orig(\.[0-9]+)?\Z")
 
@@ -162,6 +162,9 @@ def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
         if not target.exists():
             if project.intent.weights is not WeightsMode.NONE:
                 yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
+            continue
+        if lfs_digest(target) == sha:
+            yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
             continue
         found = file_digest(target)
         if found == sha:
