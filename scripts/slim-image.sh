@@ -57,7 +57,7 @@ mkdir -p "$context/package" "$context/trust"
 cp compose/slim/{Dockerfile,requirements.txt,arrange.py} "$context"
 echo "$(constant DISTRIBUTION)==$(constant DISTRIBUTION_VERSION) --hash=sha256:$(constant SHA256)" \
     >"$context/triton.txt"
-copy tritongen/serving/backends tritongen/serving/embedded/fetch.py \
+copy tritongen/model/own_backends.py tritongen/serving/backends tritongen/serving/embedded/fetch.py \
     tritongen/serving/embedded/layout.py tritongen/serving/embedded/stub_numpy2.py
 
 # What the image holds follows from these files.

@@ -37,7 +37,7 @@ from tritongen.probe.report.tables import csv_text, details
 from tritongen.repository.build import BuildResult
 from tritongen.repository.compare import Difference, DifferenceKind
 from tritongen.repository.inspect import ApplicableFix, InspectedModel
-from tritongen.repository.render_repository import render_models
+from tritongen.repository.render_repository import outline, render_models
 
 LOCK = Lock("tritongen 1", LockedTarget("25.05", 4))
 
@@ -140,7 +140,9 @@ def test_build_writes_and_prints_harmlessly(model, intent, found, text, diff):
     old = "".join(f"# {text}{item.text}" for item in rendered)
     changed = Difference(text, DifferenceKind.CHANGED, old, rendered[0].text if rendered else "")
     refused = replace(plan, refused=((text, (text,)),))
-    result = BuildResult(refused, rendered, LOCK, (changed,), found, True, {text: text})
+    result = BuildResult(
+        refused, tuple(map(outline, rendered)), LOCK, (changed,), found, True, {text: text}
+    )
     options = argparse.Namespace(diff=diff, check=False, dry_run=False, repository=text)
     assert_harmless(printed(lambda: build._print(result, options)))
 

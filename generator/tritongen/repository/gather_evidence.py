@@ -269,8 +269,9 @@ def steadied(trial: Trial, before: Trial | None) -> Trial:
     ratios = [math.log(max(b.ms, 1e-9) / max(a.ms, 1e-9)) for a, b in pairs]
     level = statistics.median(ratios) if ratios else 0.0
     memory = abs(trial.peak_bytes - before.peak_bytes) > _NOISE * before.peak_bytes
+    # A measurement that was disturbed has a wide spread, and gives way to one that was not.
     clear = any(
-        abs(ratio - level) > max(_NOISE, a.spread, b.spread)
+        abs(ratio - level) > max(_NOISE, a.spread, b.spread) or a.spread > 2 * max(_NOISE, b.spread)
         for ratio, (a, b) in zip(ratios, pairs, strict=True)
     )
     if clear or memory or abs(level) > _LEVEL_NOISE:

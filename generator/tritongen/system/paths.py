@@ -1,5 +1,6 @@
 """Paths that stay inside the models folder."""
 
+import errno
 import os
 import re
 import stat
@@ -36,8 +37,11 @@ def open_regular(path: Path) -> int:
         OSError: it cannot be opened, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(f"{path.name} is not a regular file")
     return descriptor
 

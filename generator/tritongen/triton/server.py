@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tritongen.model.own_backends import OWN_BACKENDS
+
 _TOOL, _NOBODY = "tritongen-key", "tritongen-closed"
 # As Triton names the header that it takes over gRPC.
 _GRPC_PREFIX = "triton-grpc-protocol-"
@@ -60,10 +62,6 @@ class RuntimeName(StrEnum):
     EMBEDDED = "embedded"
     DOCKER = "docker"
     ATTACHED = "attached"
-
-
-# Backends of the embedded Triton that are this project's own, on Triton's Python backend.
-OWN_BACKENDS = frozenset({"fil", "onnxruntime", "openvino", "pytorch"})
 
 
 def own_implementation(runtime: str, backends: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from support.capacity import capacity_input, machine
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
-from tritongen.fleet.capacity.measured_curve import measured_curve
+from tritongen.fleet.capacity.measured_curve import _at, measured_curve
 from tritongen.fleet.capacity.model_profile import Sweep
 from tritongen.fleet.capacity.service_plan import stretched
 from tritongen.fleet.capacity.simulation_check import check
@@ -154,3 +154,13 @@ def test_latencies_never_fall_with_the_percentile() -> None:
     curve = measured_curve(base, base, mad, before.models[0].profile.transport_s)
     for point in curve.points:
         assert list(point.cells_s) == sorted(point.cells_s)
+
+
+def test_between_percentiles_it_is_the_logarithm_of_the_share_beyond() -> None:
+    known = ((50.0, 0.2), (90.0, 1.0), (99.0, 3.0))
+    assert [_at(known, percentile) for percentile in (10.0, 50.0, 90.0, 99.0, 99.9)] == [
+        0.2, 0.2, 1.0, 3.0, 3.0
+    ]  # fmt: skip
+    # Half way from 10 % beyond to 1 % beyond, on the scale of logarithms.
+    assert _at(known, 100.0 - 10.0**0.5) == pytest.approx(2.0)
+    assert _at((), 50.0) == 0.0

@@ -318,3 +318,12 @@ def test_samples_are_a_path_or_one_for_each_tensor():
         assert own.samples == paths
     (fault,) = parse_intent("models: {m: {samples: [a.npz]}}", "").faults
     assert fault.path == "models.m.samples"
+
+
+def test_a_fault_found_later_stands_at_the_line_of_its_value(tmp_path):
+    path = tmp_path / "tritongen.yaml"
+    path.write_text("models:\n  ocr:\n    rate: {average: 1, peak: 2}\n    latency: 5ms\n")
+    document = read_intent(path)
+    assert document.fault("models.ocr.latency", "too short").line == 4
+    assert document.fault("models.ocr.rate", "too low").line == 3
+    assert read_intent(tmp_path / "none.yaml").fault("models.ocr", "none").line == 0

@@ -101,6 +101,14 @@ def test_what_is_known_stays_to_the_byte_and_grows_by_what_is_new():
     assert grown.costs == first.costs
 
 
+def test_what_was_measured_beside_other_work_gives_way_to_what_was_not():
+    fresh = trial(0.8)
+    *quiet, last = fresh.costs
+    disturbed = replace(fresh, costs=(*quiet, replace(last, ms=last.ms * 1.6, spread=0.9)))
+    assert steadied(fresh, disturbed) is fresh
+    assert steadied(disturbed, fresh) == fresh
+
+
 @pytest.mark.parametrize(
     "other",
     [

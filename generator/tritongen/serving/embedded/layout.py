@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.model.own_backends import OWN_BACKENDS
 from tritongen.serving.embedded.fetch import TritonHome
 from tritongen.system.files import translated
 from tritongen.system.user_cache import cache_folder
-from tritongen.triton.server import OWN_BACKENDS
 
 # Backends that the embedded runtime serves.
 BACKENDS = tuple(sorted({"python", *OWN_BACKENDS}))
