@@ -6,7 +6,7 @@ from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.plans import evidence, facts, intents, sequences
+from support.plans import evidence, facts, intents, sequences, warmup_lines
 from tritongen.config.protobuf import new_model_config, same
 from tritongen.model.codec import decode, encode
 from tritongen.model.cores import budget_of_limit
@@ -15,6 +15,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, Target
 from tritongen.model.lock import refused_settings
 from tritongen.planner import plan_serving
+from tritongen.planner.model_settings import MAX_WARMUP_LINES
 from tritongen.repository.render_repository import render_models
 
 
@@ -88,6 +89,7 @@ def test_text_parses_back(server: tuple[list[ModelFacts], Intent, Evidence]) -> 
         assert all(tensor.dims for tensor in (*parsed.input, *parsed.output))
         largest = max((sample.batch_size for sample in parsed.model_warmup), default=0)
         assert largest <= max(parsed.max_batch_size, 1)
+        assert warmup_lines(item.text) <= MAX_WARMUP_LINES
         sequence = intent.of(item.plan.name).sequence
         assert parsed.HasField("sequence_batching") is (sequence is not None)
         if sequence is not None:

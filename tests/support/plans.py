@@ -124,3 +124,9 @@ def sequences(draw: st.DrawFn, model: ModelFacts) -> SequenceIntent | None:
         concurrent=draw(st.one_of(st.none(), st.integers(1, 10_000))),
         idle_ms=draw(st.one_of(st.none(), st.floats(1e-3, 1e7))),
     )
+
+
+def warmup_lines(text: str) -> int:
+    """Lines of a configuration from the comment on its warm-up samples to their end."""
+    begin = text.find("\n# the first run of a batch size")
+    return text[begin + 1 :].count("\n") if begin >= 0 else 0

@@ -234,8 +234,8 @@ def test_what_is_no_file(project: Project) -> None:
 
 def test_arguments(project: Project) -> None:
     assert project.error("build", "nowhere", expect=2)["code"] == "TG002"
-    project.add("fixed.onnx", fixed())
-    assert project.error("build", "models/fixed.onnx", expect=2)["code"] == "TG002"
+    project.write("models/notes.txt", "nothing")
+    assert project.error("build", "models/notes.txt", expect=2)["code"] == "TG101"
     for arguments in (
         ("build", "models", "--cpus", "nan"),
         ("build", "models", "--cpus", "-1"),
@@ -263,6 +263,9 @@ def test_arguments(project: Project) -> None:
     [
         (("build", "models", "--forc"), "tritongen build", "Did you mean '--force'?"),
         (("probe", "--concurency=3"), "tritongen probe", "Did you mean '--concurrency'?"),
+        (("serve",), "tritongen", "Did you mean 'up'?"),
+        (("benchmark",), "tritongen", "Did you mean 'probe'?"),
+        (("chek",), "tritongen", "Did you mean 'check'?"),
         (("build", "models", "more"), "tritongen build", "See `tritongen build --help`."),
     ],
 )

@@ -315,6 +315,22 @@ def test_two_builds_at_once(project: Project) -> None:
     assert not project.json("build", "models", "--check")["drift"]
 
 
+def test_one_model_file_is_enough(project: Project) -> None:
+    project.add("dense.onnx", dense())
+    project.add("broken.onnx", b"no model")
+    project.write("models/tritongen.yaml", "models: {broken: {rate: 5}, dense: {instances: 1}}")
+    (model,) = project.json("inspect", "models/dense.onnx")["models"]
+    assert (model["name"], model["path"]) == ("dense", "dense.onnx")
+    assert project.json("build", "models/dense.onnx")["models"][0]["name"] == "dense"
+    # The project is known from here on.
+    assert not project.json("build", "--check")["drift"]
+    assert project.json("explain", "dense", "instance_group")["model"] == "dense"
+    project.add("other.onnx", dense(seed=1))
+    problem = project.error("build", "models/other.onnx", expect=2)
+    assert problem["code"] == "TG305"
+    assert "a build of one file would remove: dense" in problem["message"]
+
+
 def test_shell_completion(project: Project) -> None:
     script = project.run("completion", "bash").out
     assert "--no-trial" in script

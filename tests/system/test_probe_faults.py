@@ -266,7 +266,7 @@ def idle(tmp_path_factory) -> Iterator[SyntheticServer]:
         (("--data", "nowhere.npz"), "TG002"),
         (("--batch", "99", "--data", "nowhere.npz"), "TG002"),
         (("-m", "../etc/passwd"), "TG905"),
-        (("-o", "x.json"), "TG009"),
+        (("-o", "x.txt"), "TG905"),
         (("--compare", "a.json", "b.json"), "TG002"),
         (("--against", "nowhere.pbtxt"), "TG002"),
     ],

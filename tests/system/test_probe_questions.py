@@ -102,7 +102,7 @@ def test_real_tensors_and_their_outputs_are_checked(folder, tmp_path):
 def test_results_are_written_in_every_format(folder, tmp_path):
     with serving(tmp_path, latency_s=0.002) as server:
         for kind in ("json", "csv", "html"):
-            words = ("probe", "-u", server.address, "--duration", "0.5", "--format", kind)
+            words = ("probe", "-u", server.address, "--duration", "0.5")
             ran = folder.run(*words, "-o", f"out.{kind}")
             assert ran.out == ""
         text = folder.run("probe", "-u", server.address, "--duration", "0.5").out

@@ -87,9 +87,10 @@ def test_the_configuration_says_it(recurrent):
     assert "zeros of [2, 1, 128] begin a sequence" in line["reason"]
 
 
-def test_sequences_are_probed(recurrent):
+@pytest.mark.parametrize("model", ["vad", "script"])
+def test_sequences_are_probed(recurrent, model):
     found = recurrent.json(
-        "probe", "-m", "vad", "--sequence", "5", "--concurrency", "2", "--duration", "1s",
+        "probe", "-m", model, "--sequence", "5", "--concurrency", "2", "--duration", "1s",
         expect=None,
     )  # fmt: skip
     requests = found["levels"][0]["requests"]

@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from support import trial_models as made
 from support.trial_models import FLOAT, INT64, model, node, try_model, weights
-from tritongen.errors import InvalidInputError
+from tritongen.errors import CODES, InvalidInputError
 from tritongen.model.cores import budget_of
 from tritongen.model.evidence import BatchVerdict, ReportedTensor
 from tritongen.model.intent import DeclaredTensor, ModelIntent
@@ -322,3 +322,13 @@ def test_texts_as_categories_of_scikit_learn(tmp_path):
     trial = try_model(proto, tmp_path, declare(x={"values": "choice(red,blue,green,big,small)"}))
     assert trial.ok, trial.error
     assert trial.proof.verdict is PROVEN, trial.proof
+
+
+def test_a_locale_that_is_missing_is_named_with_both_cures(tmp_path):
+    lower = node("StringNormalizer", "x", "y", case_change_action="LOWER", locale="xx_XX.UTF-8")
+    text = model([lower], [("x", TensorProto.STRING, [1])], [("y", TensorProto.STRING, [1])])
+    trial = try_model(text, tmp_path)
+    assert (trial.ok, trial.code) == (False, "TG218")
+    assert "xx_XX.UTF-8" in trial.error
+    assert "localedef" in CODES["TG218"].fix
+    assert "locale: C" in CODES["TG218"].fix

@@ -1,6 +1,7 @@
 """`tritongen build`."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tritongen.cli import output
@@ -25,8 +26,8 @@ EXAMPLES = """\
   tritongen build ./models --weights none      configurations and hashes only, for git
 """
 
-# Lines about files that differ. Chosen: a first build of many models is told in a screenful.
-_MAX_LINES = 60
+# Models, and files that differ, without --all. Chosen: a build is told in a screenful.
+_MAX_MODELS, _MAX_FILES = 10, 8
 
 
 def register(parser: CommandParser) -> None:
@@ -68,6 +69,7 @@ def register(parser: CommandParser) -> None:
         "--trial-memory", type=gibibytes, metavar="GIB", help="per model (default: by size)"
     )
     parser.add_flags(
+        all="list every model and file",
         strict="for CI: write nothing and exit 2 where a model is left out",
         force="overwrite hand edits; they are kept as *.orig",
     )
@@ -93,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
         options.repository,
         cpus=options.cpus,
         weights=options.weights,
+        without_files=options.check or options.diff,
     )
     chosen = dict(options.variant)
     fixed = _fixed(project, options) if options.fix else None
@@ -188,6 +191,7 @@ def _json(result: "BuildResult") -> dict[str, object]:
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
+    from tritongen.repository.absent_weights import ABSENT
     from tritongen.repository.stored_variants import FIX_TAKEN, LAYOUT_MOVED
 
     output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
@@ -195,18 +199,9 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
         output.print_diffs(result.differences)
         output.print_left_out(dict(result.plan.refused))
         return
-    output.print_table(
-        ("model", "batch", "instances × threads", "dynamic batching"),
-        [
-            (
-                f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
-                str(item.max_batch_size),
-                f"{item.instances} × {item.threads}",
-                _batching(item),
-            )
-            for item in result.models
-        ],
-    )
+    print_models(result.models, whole=options.all)
+    if absent := [item.model for item in result.findings if item.code == ABSENT]:
+        say(dim(f"known from the lock alone, since their files are not here: {', '.join(absent)}"))
     fixed = [item.model for item in result.findings if item.code == FIX_TAKEN]
     if fixed:
         say(f"served as fixed, since the original cannot be: {', '.join(fixed)}")
@@ -223,14 +218,34 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
         say(severe(told, Severity.ERROR))
-    for difference in result.differences[:_MAX_LINES]:
+    files = result.differences[: None if options.all else _MAX_FILES]
+    for difference in files:
         say(f"{_told(difference.kind, result.written)}: {difference.path}")
-    if (rest := len(result.differences) - _MAX_LINES) > 0:
-        say(f"and {rest} files more")
+    if rest := len(result.differences) - len(files):
+        say(dim(f"and {rest} files more; --all lists them"))
     if result.written:
         for path, name in result.kept.items():
             say(f"hand edit kept: {path} is now {name}")
     _conclude(result, options)
+
+
+def print_models(found: "Sequence[Outline]", *, whole: bool) -> None:
+    """How each model is served, a screenful of them unless all are wanted."""
+    models = found[: None if whole else _MAX_MODELS]
+    output.print_table(
+        ("model", "batch", "instances × threads", "dynamic batching"),
+        [
+            (
+                f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
+                str(item.max_batch_size),
+                f"{item.instances} × {item.threads}",
+                _batching(item),
+            )
+            for item in models
+        ],
+    )
+    if rest := len(found) - len(models):
+        say(dim(f"and {rest} models more; --all lists them"))
 
 
 def _told(kind: "DifferenceKind", written: bool) -> str:

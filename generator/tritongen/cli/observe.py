@@ -82,7 +82,9 @@ def run(options: argparse.Namespace) -> int:
     )
     from tritongen.system.files import write_atomic
 
-    models = models_folder(options) if options.write else known_models(options)
+    if options.write:
+        models_folder(options)  # says why there is none
+    models = known_models(options)
     addresses = tuple(options.url) or (() if options.prometheus else (_own(),))
     source = CounterSource(
         addresses,

@@ -128,22 +128,52 @@ def present(
         show()
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns as wide as their widest cell; the last one takes what is left."""
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, drop: Sequence[str] = ()
+) -> None:
+    """Print columns that fit the terminal; where there is none they are as wide as they are.
+
+    Args:
+        headers: of the columns.
+        rows: their cells.
+        drop: headers of columns that are left out where they do not fit, the first one first.
+    """
+    from tritongen.cli.table import fitted, joined_rows
+
     table = [[printable(cell) for cell in row] for row in (headers, *rows)]
-    widths = [max(_width(row[index]) for row in table) for index in range(len(headers))]
+    may_go = [headers.index(name) for name in drop]
+    shown, widths = fitted(table, terminal_width(sys.stdout), may_go, _width)
     for number, row in enumerate(table):
-        cells = [
-            cell + " " * (width - _width(cell))
-            for cell, width in zip(row[:-1], widths[:-1], strict=True)
-        ]
-        line = "  ".join([*cells, row[-1]]).rstrip()
-        say(bold(line) if number == 0 else line)
+        for line in joined_rows([row[index] for index in shown], widths, _width, _wrap):
+            say(bold(line) if number == 0 else line)
+    if left := [name for index, name in enumerate(headers) if index not in shown]:
+        say(dim(f"left out for want of width: {', '.join(left)}"))
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Columns of a terminal, or what the user wishes in COLUMNS; None where lines have no end."""
+    wish = os.environ.get("COLUMNS", "")
+    if wish.isascii() and wish.isdigit() and int(wish):
+        return int(wish)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except (OSError, ValueError):
+        return None
 
 
 def _width(cell: str) -> int:
-    """Columns of a cell, without its styles."""
-    return len(_STYLE.sub("", cell))
+    """Cells of a text on a terminal, without its styles."""
+    from tritongen.cli.table import cells_of
+
+    return cells_of(_STYLE.sub("", cell))
+
+
+def _wrap(cell: str, width: int) -> list[str]:
+    """The lines of a cell, each in the style in which it begins."""
+    from tritongen.cli.table import wrapped
+
+    style, lines = _STYLE.match(cell), wrapped(_STYLE.sub("", cell), width)
+    return [f"{style[0]}{line}{_MARK}[0m" for line in lines] if style else lines
 
 
 def print_findings(items: Iterable[Finding]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from tritongen.cli.output import terminal_width
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ else:
 # The variable that `--untrusted` is taken from.
 UNTRUSTED = "TRITONGEN_UNTRUSTED"
 DEFAULT_REPOSITORY = Path("model_repository")
+# Of help where there is no terminal.
+_USUAL_WIDTH = 80
 
 
 def add_declared_options(
@@ -131,22 +134,23 @@ def refuse_to_serve(options: argparse.Namespace) -> None:
 
 
 def models_folder(options: argparse.Namespace) -> Path:
-    """The models folder that is named, or that the repository was built from.
+    """The models folder or model file that is named, or that the repository was built from.
 
     Raises:
-        InvalidInputError: TG002, the named one is not a folder, or none is known.
+        InvalidInputError: TG002, there is no such thing, or none is known.
     """
     from tritongen.repository.project import last_models
 
     # Whoever prints a command for the same models finds the folder in the options, too.
-    options.models = existing_folder(options.models or last_models(options.repository))
-    return Path(options.models)
+    options.models = options.models or last_models(options.repository)
+    return options.models if options.models.is_file() else existing_folder(options.models)
 
 
 def known_models(options: argparse.Namespace) -> Path | None:
-    """The same, None where none is named and none is known."""
+    """Their folder, None where none is named and none is known."""
     try:
-        return models_folder(options)
+        found = models_folder(options)
+        return found.parent if found.is_file() else found
     except InvalidInputError:
         if options.models is not None:
             raise
@@ -193,7 +197,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Help as wide as the terminal, which argparse would load archive formats to learn."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_terminal_width() - 2)
+        super().__init__(prog, width=(terminal_width(sys.stdout) or _USUAL_WIDTH) - 2)
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -239,7 +243,7 @@ class CommandParser(argparse.ArgumentParser):
             help="output for people or for programs (default: %(default)s)",
         )  # fmt: skip
 
-    def add_known_models(self, what: str = "folder of models") -> None:
+    def add_known_models(self, what: str = "folder of models, or one model file") -> None:
         """The models folder as optional positional argument; see `known_models`."""
         self.add_argument(
             "models", type=Path, nargs="?", metavar="MODELS",
@@ -307,6 +311,18 @@ class CommandParser(argparse.ArgumentParser):
         )  # fmt: skip
 
 
+# What other tools call a command.
+_OTHER_WORDS = {
+    **dict.fromkeys(("serve", "start", "run"), "up"),
+    **dict.fromkeys(("stop", "kill"), "down"),
+    **dict.fromkeys(("lint", "validate"), "check"),
+    **dict.fromkeys(("bench", "benchmark", "load"), "probe"),
+    **dict.fromkeys(("generate", "config"), "build"),
+    **dict.fromkeys(("quantize", "convert", "fix"), "optimize"),
+    "deploy": "export", "monitor": "observe", "why": "explain", "curl": "client",
+}  # fmt: skip
+
+
 def _near(message: str) -> str:
     """The choice that a misspelt one resembles; empty without one."""
     import difflib
@@ -316,6 +332,8 @@ def _near(message: str) -> str:
     if found is None:
         return ""
     choices = re.findall(r"[\w.-]+", found[2])
+    if (meant := _OTHER_WORDS.get(found[1])) in choices:
+        return str(meant)
     return next(iter(difflib.get_close_matches(found[1], choices, n=1)), "")
 
 
@@ -333,14 +351,3 @@ def add_command(commands: Subparsers, name: str, summary: str, examples: str) ->
     )  # fmt: skip
     parser.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
     return parser
-
-
-def _terminal_width() -> int:
-    """Columns of the terminal: the user's wish in COLUMNS, what the terminal says, or 80."""
-    wish = os.environ.get("COLUMNS", "")
-    if wish.isascii() and wish.isdigit() and int(wish):
-        return int(wish)
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:
-        return 80

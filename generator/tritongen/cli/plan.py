@@ -195,6 +195,7 @@ def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
     output.print_table(
         ("machine", "region", "replicas", "USD/month", "USD/million", "p99 ms", "busy", "feasible"),
         [_row(option) for option in plan.options[:top]],
+        drop=("USD/million", "region", "busy"),
     )
     more = len(plan.options) - top
     if more > 0:

@@ -31,6 +31,7 @@ EXAMPLES = """\
 
 # Time for a level, seconds. Chosen.
 _BUDGET_S = 10.0
+_FILE_FORMATS = ("json", "csv", "html")
 
 
 def register(parser: CommandParser) -> None:
@@ -161,7 +162,10 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--format", choices=("text", "json", "csv", "html"), default="text")
+    group.add_argument(
+        "--format", choices=("text", *_FILE_FORMATS), default="text",
+        help="(default: that of the name after -o, else text)",
+    )  # fmt: skip
     group.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of stdout")
 
 
@@ -210,9 +214,11 @@ def _check_question(args: argparse.Namespace) -> None:
     if args.tolerance < 0:
         raise InvalidInputError("TG905", "--tolerance is a share such as 0.05")
     if args.format == "text" and args.output is not None:
-        raise InvalidInputError(
-            "TG905", "-o needs a format for files", fix="Add --format json, csv or html."
-        )
+        args.format = args.output.suffix.lower().removeprefix(".")
+        if args.format not in _FILE_FORMATS:
+            what = f"the name {args.output.name} tells no format"
+            fix = "Name it .json, .csv or .html, or add --format."
+            raise InvalidInputError("TG905", what, where="-o", fix=fix)
     if args.output is not None:
         writable_file(args.output)
 

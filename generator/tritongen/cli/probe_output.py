@@ -160,7 +160,7 @@ def _table(found: ProbeResults) -> None:
     answers, comparisons = found.answers, found.comparisons
     for model, levels in by_model(found.levels).items():
         say(bold(model))
-        output.print_table(HEADERS, [row(level) for level in levels])
+        output.print_table(HEADERS, [row(level) for level in levels], drop=("p90", "p99.9", "p95"))
         best = [answer.best for answer in answers if answer.model == model]
         # A search measures many levels; where it ended is what matters.
         shown = [level for level in best if level is not None] if answers else levels
@@ -187,6 +187,7 @@ def _table(found: ProbeResults) -> None:
                 )
                 for item in comparisons
             ],
+            drop=("before", "after"),
         )
 
 

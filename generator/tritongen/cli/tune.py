@@ -56,7 +56,7 @@ def register(parser: CommandParser) -> None:
         "-r", "--repository", "-o", "--output", purpose="whose lock takes the evidence"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
-    parser.add_flags(all="list candidates that were only predicted, too")
+    parser.add_flags(all="every candidate of every model, those only predicted, too")
     parser.add_format()
 
 

@@ -158,8 +158,14 @@ def _interval_json(interval: "Interval | None", scale: float) -> dict[str, objec
 
 def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bool) -> None:
     """The report for people."""
+    brief = len(report.models) > 1 and not whole
     for model in report.models:
-        _print_model(model, models, whole=whole)
+        if brief:
+            _print_brief(model, models)
+        else:
+            _print_model(model, models, whole=whole)
+    if brief:
+        say(dim("--all shows every candidate, and what changes in each configuration"))
     if not report.models:
         say("interrupted before anything was measured")
     for note in report.notes:
@@ -172,13 +178,37 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
         suggest(f"tritongen build {quote(str(models))}")
 
 
-def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
-    from tritongen.probe.questions.comparison import Change
-    from tritongen.tune.tune_result import gain_sentence, rates_sentence
-
+def _print_head(model: "TunedModel") -> None:
     unit = "core" if model.cores == 1 else "cores"
     head = f"{model.name}: {model.goal_text} on {model.cores} {unit}"
     say(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
+
+
+def _print_brief(model: "TunedModel", models: Path) -> None:
+    """One of several models: what was chosen, and why."""
+    from tritongen.tune.tune_result import gain_sentence
+
+    _print_head(model)
+    say(f"  {model.sentence}")
+    if gain := gain_sentence(model):
+        say(f"  {gain}")
+    _print_offers(model, models)
+
+
+def _print_offers(model: "TunedModel", models: Path) -> None:
+    from tritongen.probe.questions.comparison import Change
+
+    for offer in model.offers:
+        say(offer.sentence)
+        if offer.change is Change.BETTER:
+            variant = quote(f"{model.name}={offer.name}")
+            suggest(f"tritongen build {quote(str(models))} --variant {variant}")
+
+
+def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
+    from tritongen.tune.tune_result import gain_sentence, rates_sentence
+
+    _print_head(model)
     rows = [row for row in model.rows if whole or row.fate != "predicted"]
     left = len(model.rows) - len(rows)
     front = {row.candidate for row in model.front}
@@ -187,6 +217,7 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
         print_table(
             ("", "candidate", "load", "predicted/s", "measured/s", tail, "times", "why not"),
             [row_cells(row, on_front=row.candidate in front) for row in rows],
+            drop=("predicted/s", "times", "load"),
         )
     if left:
         say(dim(f"  and {left} more by prediction only; --all lists them"))
@@ -201,11 +232,7 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
         say(sentence)
     for goal in model.choice.nearest:
         say(f"nearest goal that can be met: {goal.text}")
-    for offer in model.offers:
-        say(offer.sentence)
-        if offer.change is Change.BETTER:
-            variant = quote(f"{model.name}={offer.name}")
-            suggest(f"tritongen build {quote(str(models))} --variant {variant}")
+    _print_offers(model, models)
     for note in model.notes:
         say(dim(f"note: {note}"))
     if not model.new:

@@ -3,6 +3,7 @@
 The message becomes a tree of named fields with comments, which the template prints.
 """
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ _ORDER = (
     "model_warmup",
 )
 
+
+# Lines for the inputs of a warm-up sample; of very many several share one. Chosen: one sample then
+# fits a screen.
+_MAX_WARMUP_INPUT_LINES = 52
 
 # Printed even at its default: its absence would read as "not decided".
 _ALWAYS = frozenset({"max_batch_size"})
@@ -103,7 +108,7 @@ class TextNode:
     """One field in text format.
 
     Attributes:
-        name: field name.
+        name: field name; empty where `value` is the whole line.
         comment: reason to print above it, empty for none.
         value: text of a scalar or of a list of scalars; empty for a message.
         children: fields of a message; None for a scalar.
@@ -113,6 +118,22 @@ class TextNode:
     comment: str
     value: str
     children: tuple["TextNode", ...] | None
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, without comments."""
+        if self.children is None:
+            return f"{self.name}: {self.value}"
+        return " ".join((self.name, "{", *(child.line for child in self.children), "}"))
+
+
+def _folded(sample: tuple[TextNode, ...]) -> tuple[TextNode, ...]:
+    """The fields of a warm-up sample, each of its inputs in one line."""
+    rest = tuple(node for node in sample if node.name != "inputs")
+    inputs = [node.line for node in sample if node.name == "inputs"]
+    each = math.ceil(len(inputs) / _MAX_WARMUP_INPUT_LINES) or 1
+    lines = (" ".join(inputs[at : at + each]) for at in range(0, len(inputs), each))
+    return (*rest, *(TextNode("", "", line, None) for line in lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +200,8 @@ class _Nodes:
             for field in value.DESCRIPTOR.fields
             for node in self._field(value, field, f"{path}.{field.name}")
         )
+        if described.name == "model_warmup":
+            inner = _folded(inner)
         return TextNode(described.name, comment, "", inner)
 
     def _comment(self, path: str) -> str:

@@ -26,7 +26,8 @@ from tritongen.config.pbtxt_tokens import (
     whole,
 )
 from tritongen.config.protobuf import Message, is_repeated, new_model_config
-from tritongen.model.findings import Finding, Location, Severity
+from tritongen.model.findings import Finding, Location, Severity, finding
+from tritongen.model.merge_marks import CODE, merge_marks
 
 __all__ = ["MAX_CONFIG_BYTES", "Message", "ParsedConfig", "map_path", "parse_config"]
 
@@ -46,10 +47,16 @@ def parse_config(text: str, path: str) -> ParsedConfig:
     message = new_model_config()
     if len(text) > MAX_CONFIG_BYTES:
         return ParsedConfig(path, message, {}, (_too_large(path),))
+    if conflict := merge_marks(text):
+        return ParsedConfig(path, message, {}, (_unmerged(path, conflict),))
     faults = TextFaults(path)
     parser = ConfigParser(tokenize(text), faults)
     parser.parse(message)
     return ParsedConfig(path, message, parser.lines, tuple(faults.findings))
+
+
+def _unmerged(path: str, conflict: str) -> Finding:
+    return finding(CODE, Severity.ERROR, conflict, path=path)
 
 
 def _too_large(path: str) -> Finding:

@@ -76,13 +76,17 @@ class Discovery:
 def find_models(root: Path) -> Discovery:
     """Every model in a folder, good or bad, in a stable order.
 
+    Args:
+        root: the folder; a model file stands for its folder with that model alone.
+
     Raises:
         InvalidInputError: TG002 or TG003, the folder is missing or cannot be listed; TG101, it
             holds no model.
     """
-    base = _resolve(root)
+    path = _resolve(root)
+    base = path.parent if path.is_file() else path
     try:
-        entries = list_folder(base)
+        entries = [item for item in list_folder(base) if path == base or item.name == path.name]
     except OSError as error:
         raise InvalidInputError(
             "TG003", f"the folder cannot be listed: {error.strerror}", where=str(root)
@@ -96,7 +100,7 @@ def find_models(root: Path) -> Discovery:
     if not found:
         raise InvalidInputError(
             "TG101",
-            "the folder holds no model",
+            "the folder holds no model" if path == base else "this is no model file",
             where=str(root),
             details=[item.message for item in findings],
         )
@@ -107,14 +111,12 @@ def find_models(root: Path) -> Discovery:
 
 def _resolve(root: Path) -> Path:
     try:
-        base = Path(os.path.realpath(root, strict=True))
+        # A link to a model file names an entry of the folder that the link lies in.
+        if root.is_file():
+            return Path(os.path.realpath(root.parent, strict=True), root.name)
+        return Path(os.path.realpath(root, strict=True))
     except (OSError, ValueError) as error:
         raise InvalidInputError("TG002", "there is no such folder", where=str(root)) from error
-    if not base.is_dir():
-        raise InvalidInputError(
-            "TG101", "this is a file", where=str(root), fix="Name the folder that holds it."
-        )
-    return base
 
 
 def _checked(candidate: ModelCandidate) -> ModelCandidate:

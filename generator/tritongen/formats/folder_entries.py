@@ -9,12 +9,12 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from tritongen.errors import InvalidInputError
-from tritongen.formats.format_detection import claimed, detect, is_lfs_pointer
+from tritongen.formats.format_detection import claimed, detect
 from tritongen.formats.onnx_reader import external_locations
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.system.paths import contained
+from tritongen.system.paths import LFS_FIX, contained, is_lfs_pointer
 
 # Never a model, whatever is inside.
 _IGNORED = frozenset(
@@ -224,7 +224,7 @@ def _broken_promise(root: Path, entry: FolderEntry, promised: ModelFormat) -> Ca
     path = root / entry.path
     if is_lfs_pointer(path):
         message = f"{entry.path} is a Git LFS pointer, not the model"
-        fault = entry_fault("TG102", entry, message, "Run `git lfs pull`.")
+        fault = entry_fault("TG102", entry, message, LFS_FIX)
         return CandidateVersion(1, entry.path, promised, (fault,))
     if promised is ModelFormat.ONNX:
         return CandidateVersion(1, entry.path, promised)  # its reader says what is wrong

@@ -59,7 +59,6 @@ _COMPRESSED = (
 _BOOSTER = re.compile(rb"\x00(?:gbtree|gblinear|dart)")
 _OBJECTIVE = re.compile(rb"(?:reg|binary|multi|rank|count|survival):[a-z]+")
 _XGBOOST_JSON = re.compile(rb'\{\s*"(?:learner|version|Config)"')
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 # Wire type of ModelProto's fields.
 _MODEL_PROTO = {
@@ -90,15 +89,6 @@ def detect(path: Path) -> ModelFormat | None:
 def claimed(path: Path) -> ModelFormat | None:
     """The format that a file's name promises, None when it promises none."""
     return CLAIMS.get(path.suffix.lower())
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is Git LFS's stand-in for the content.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    return read_head(path, len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def _zip(path: Path) -> ModelFormat | None:

@@ -208,7 +208,7 @@ def read_function(data: Data, span: Span, model: OnnxContent) -> None:
         elif number == 10:
             domain = wire.text(data, first, last)
         elif number == 7:
-            node = _read_node(data, (first, last))
+            node = read_node(data, (first, last))
             _count(node, body)
             _walk(data, node, body, model.weights)
     model.operators.types.update(body.types)
@@ -216,7 +216,7 @@ def read_function(data: Data, span: Span, model: OnnxContent) -> None:
 
 
 def _main_node(data: Data, span: Span, operators: Operators, weights: OnnxWeights) -> None:
-    node = _read_node(data, span)
+    node = read_node(data, span)
     _count(node, operators)
     captured, inside = _walk(data, node, operators, weights)
     if len(operators.nodes) >= MAX_MEASURED:
@@ -236,7 +236,12 @@ def _main_node(data: Data, span: Span, operators: Operators, weights: OnnxWeight
     )
 
 
-def _read_node(data: Data, span: Span) -> RawNode:
+def read_node(data: Data, span: Span) -> RawNode:
+    """One NodeProto.
+
+    Raises:
+        DamagedError: a field does not fit.
+    """
     node = RawNode()
     for number, first, last in wire.parts(data, *span):
         if number == 1:
@@ -300,7 +305,7 @@ def _subgraph(
     nested: list[Span] = []
     for number, first, last in wire.parts(data, *span):
         if number == 1:
-            node = _read_node(data, (first, last))
+            node = read_node(data, (first, last))
             _count(node, operators)
             scope.read += node.inputs
             scope.defined.update(node.outputs)

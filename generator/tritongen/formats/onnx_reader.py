@@ -14,7 +14,7 @@ from tritongen.formats.reading import ModelSource, ranked
 from tritongen.model.facts import FileRef, GraphShape, ModelFacts, ModelVersion, OnnxFacts
 from tritongen.model.findings import Finding
 from tritongen.model.tensors import TensorSpec
-from tritongen.system.paths import contained
+from tritongen.system.paths import LFS_FIX, contained, is_lfs_pointer
 
 # Domains whose operators ONNX Runtime's inference builds know. Those of the training and preview
 # domains are not registered there, though their opsets are.
@@ -253,6 +253,9 @@ def _missing(source: ModelSource, location: str, size: int) -> Finding | None:
         return _finding(source, "TG108", location, "is not a regular file")
     if real == source.file.resolve():
         return _finding(source, "TG102", location, "is the model file itself")
+    if is_lfs_pointer(real):
+        found = _finding(source, "TG102", location, "is a Git LFS pointer, not the data")
+        return replace(found, fix=LFS_FIX)
     if status.st_size < size:
         message = f"has {status.st_size} bytes and the model reads up to byte {size}"
         return _finding(source, "TG108", location, message)

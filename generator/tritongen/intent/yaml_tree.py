@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import yaml
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.merge_marks import CODE, merge_marks
 
 # Chosen: some thousand models with all their keys fit within, and reading takes seconds at most.
 MAX_BYTES = 1_000_000
@@ -44,11 +45,14 @@ def parse(text: str, where: str) -> YamlDocument:
     """Parse a document.
 
     Raises:
-        InvalidInputError: TG301 for text that is not YAML, TG302 beyond the bounds.
+        InvalidInputError: TG301 for text that is not YAML, TG302 beyond the bounds, TG710 for one
+            that git could not merge.
     """
     if len(text) > MAX_BYTES:
         what = f"the file has {len(text):,} characters; the limit is {MAX_BYTES:,}"
         raise InvalidInputError("TG302", what, where=where)
+    if conflict := merge_marks(text):
+        raise InvalidInputError(CODE, conflict, where=where)
     loader = yaml.CSafeLoader(text)
     try:
         root = loader.get_single_node()

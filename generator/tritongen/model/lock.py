@@ -6,14 +6,15 @@ nobody can name all that do; so whatever `build` would not have written is refus
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import decode_text, shallow, text_of
 from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
-from tritongen.model.facts import ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
 
 # Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -104,6 +105,8 @@ class LockedModel:
         threads: threads an instance uses at most.
         instances: instance count.
         evidence: what was observed, with the hashes that it holds for.
+        facts: what inspection said of its files, for those who do not have them; None in older
+            locks.
     """
 
     source: str
@@ -112,6 +115,7 @@ class LockedModel:
     threads: int
     instances: int
     evidence: ModelEvidence
+    facts: ModelFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,11 @@ class Lock:
     written: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, ModelEvidence] = field(default_factory=dict)
 
+    def without_facts(self) -> "Lock":
+        """The same as an older tool wrote it."""
+        models = {name: replace(model, facts=None) for name, model in self.models.items()}
+        return replace(self, models=models)
+
     @property
     def evidence(self) -> Evidence:
         """The evidence of every model, served or not."""
@@ -151,8 +160,11 @@ def parse_lock(text: str, where: str) -> Lock:
     """Read a lock's text.
 
     Raises:
-        InvalidInputError: TG704 for anything that is not a lock of this schema version.
+        InvalidInputError: TG704 for anything that is not a lock of this schema version; TG710 for
+            one that git could not merge.
     """
+    if conflict := merge_marks(text):
+        raise InvalidInputError(CODE, conflict, where=where, fix=IN_A_GENERATED_FILE)
     try:
         lock = decode_text(Lock, text, "lock", SCHEMA_VERSION)
     except ValueError as problem:

@@ -182,11 +182,12 @@ def _one_thread(model: ModelInput, alone: float | None, goal: float | None) -> P
         why = "more instances of one thread serve more than fewer with more threads"
         return decided(1, Source.RULE, why)
     fits = f" and {alone:.3g} ms fits half of the {goal:g} ms goal" if goal is not None else ""
+    ratio = round(alone / scaling, 1)
+    faster = f"are {ratio:g} times as fast" if ratio > 1.0 else "are no faster than one"
     return decided(
         1,
         Source.TRIAL,
-        f"two threads are {alone / scaling:.2f} times as fast, two instances do twice the work"
-        f"{fits}",
+        f"two threads {faster}, two instances do twice the work{fits}",
         (("ms_at_1_thread", alone), ("ms_at_2_threads", scaling)),
     )
 

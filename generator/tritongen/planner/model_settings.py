@@ -24,6 +24,8 @@ Keys = tuple[tuple[str, Planned[str]], ...]
 
 # Side-by-side operators must be at least this much faster to be worth their threads.
 PARALLEL_GAIN = 0.05
+# Of a configuration's text, for all warm-up samples with their comment. Chosen: one screenful.
+MAX_WARMUP_LINES = 60
 
 
 def plan_parameters(
@@ -139,12 +141,16 @@ def plan_warmup(
     if isinstance(stated, int) and stated > 0:
         # The overlay has the last word; Triton refuses a sample that is larger.
         max_batch_size = min(max_batch_size, stated)
-    sizes = _sizes(model, max_batch_size, batching)
+    wanted = _sizes(model, max_batch_size, batching)
+    sizes = _thinned(wanted, len(trial.inputs))
     samples = tuple(
         Warmup(f"batch_{size}", size, _warmup_inputs(trial, max_batch_size > 0)) for size in sizes
     )
     listed = ", ".join(str(size) for size in sizes)
-    why = f"the first run of a batch size ({listed}) is slow; all-zero inputs ran in the trial"
+    fewer = ", and other sizes would make this file long" if sizes != wanted else ""
+    why = (
+        f"the first run of a batch size ({listed}) is slow{fewer}; all-zero inputs ran in the trial"
+    )
     return samples, Reason(Source.TRIAL, why)
 
 
@@ -157,6 +163,15 @@ def _sizes(
         return tuple(sorted({1, min(model.intent.request_batch, max_batch_size)}))
     powers = {2**power for power in range(max_batch_size.bit_length())}
     return tuple(sorted({size for size in powers if size <= max_batch_size} | {max_batch_size}))
+
+
+def _thinned(sizes: tuple[int, ...], inputs: int) -> tuple[int, ...]:
+    """As many of the sizes as the lines hold, the largest above all: it needs the most memory."""
+    # A line an input, five around them, two of comment.
+    room = (MAX_WARMUP_LINES - 2) // (inputs + 5)
+    while len(sizes) > max(1, room):
+        sizes = (*sizes[:-1:2], sizes[-1]) if len(sizes) > 2 else sizes[-1:]
+    return sizes
 
 
 def _warmup_inputs(trial: Trial, batched: bool) -> tuple[WarmupInput, ...]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.client_protocol import ClientProtocol
@@ -55,6 +56,7 @@ class InputOptions:
         data: files with real tensors that the user asks for, None for the samples.
         samples: those of `tritongen.yaml`, None to generate values.
         seed: of generated values.
+        sizes: of dynamic axes that nobody states, by axis, where it is not any that will do.
     """
 
     batch: int = 1
@@ -64,6 +66,7 @@ class InputOptions:
     data: SampleFiles | None = None
     samples: SampleFiles | None = None
     seed: int = 0
+    sizes: Mapping[int, int] = field(default_factory=dict)
 
 
 def make_messages(
@@ -192,11 +195,11 @@ def input_shape(tensor: TensorMeta, batches: bool, options: InputOptions) -> tup
                 + ",".join(str(d if d > 0 else _ANY) for d in tensor.shape),
             )
         return (*lead, *inner)
-    return (*lead, *_guess(served))
+    return (*lead, *_guess(served, options.sizes))
 
 
-def _guess(dims: tuple[int, ...]) -> tuple[int, ...]:
-    """Sizes for the dynamic axes by what the others look like."""
+def _guess(dims: tuple[int, ...], sizes: Mapping[int, int]) -> tuple[int, ...]:
+    """Sizes for the dynamic axes, where none is known by what the others look like."""
     if len(dims) >= 3 and dims[-3] in _CHANNELS:
         spatial = {len(dims) - 2, len(dims) - 1}
     elif len(dims) >= 3 and dims[-1] in _CHANNELS:
@@ -204,7 +207,7 @@ def _guess(dims: tuple[int, ...]) -> tuple[int, ...]:
     else:
         spatial = set()
     return tuple(
-        size if size > 0 else (_IMAGE_SIDE if axis in spatial else _ANY)
+        size if size > 0 else sizes.get(axis, _IMAGE_SIDE if axis in spatial else _ANY)
         for axis, size in enumerate(dims)
     )
 
@@ -261,7 +264,8 @@ def prepare_job(
     if not control.is_ready(model, version):
         raise EnvironmentProblem("TG903", control.reason(model), where=model)
     meta = control.metadata(model, version)
-    config = served_config(model, control.config(model, version))
+    raw = control.config(model, version)
+    config = served_config(model, raw)
     if config.sequence and not sequence_length:
         raise InvalidInputError(
             "TG904",
@@ -269,8 +273,25 @@ def prepare_job(
             where=model,
             fix="Give the length of a sequence: --sequence 20.",
         )
+    if config.sequence and not config.max_batch_size:
+        options = replace(options, sizes=_state_sizes(raw))
     messages = make_messages(meta, version, config.max_batch_size > 0, options)
     return LoadJob(model, version, meta, config, messages, options.batch, share, sequence_length)
+
+
+def _state_sizes(config: Mapping[str, Any]) -> dict[int, int]:
+    """Sizes that inputs must have beside the states that the server keeps without a batch axis.
+
+    A sequence is one row then, and a dynamic axis of a state has the size that it begins with.
+    """
+    states = config["sequence_batching"].get("state") or []
+    sizes = {0: 1} if states else {}
+    for state in states:
+        first = (state.get("initial_state") or [{}])[0].get("dims") or []
+        for axis, (dim, size) in enumerate(zip(state.get("dims") or [], first, strict=False)):
+            if int(dim) < 0:
+                sizes[axis] = int(size)
+    return sizes
 
 
 def make_plan(

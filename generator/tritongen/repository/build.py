@@ -136,13 +136,22 @@ def build(project: Project, options: BuildOptions, progress: Progress) -> BuildR
 
 
 def _refuse_overlap(project: Project) -> None:
-    """A repository that holds the models folder, which Triton would take for a model."""
+    """A repository that holds the models folder, or models that this build does not know."""
     if project.root.resolve().is_relative_to(project.repository.resolve()):
         raise InvalidInputError(
             "TG305",
             f"the models folder {project.root} would lie in the repository",
             where=str(project.repository),
             fix="Name another folder with -o, such as model_repository.",
+        )
+    held = project.lock.models if project.lock is not None and project.alone else {}
+    others = sorted(set(held) - {facts.name for facts in project.models})
+    if others:
+        raise InvalidInputError(
+            "TG305",
+            f"it holds other models, which a build of one file would remove: {', '.join(others)}",
+            where=str(project.repository),
+            fix=f"Build {project.root} as a whole, or name another folder with -o.",
         )
 
 
@@ -301,7 +310,8 @@ def _lock(
     lock = make_lock(plan, found.models, evidence, target, project.intent, found.ensembles)
     old = project.lock
     # A newer tool that decides the same leaves the committed lock as it is.
-    if old is not None and replace(lock, tool=old.tool) == old:
+    same = replace(lock, tool=old.tool) if old is not None else None
+    if old is not None and same is not None and old in (same, same.without_facts()):
         return old
     return lock
 

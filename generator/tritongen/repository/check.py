@@ -39,6 +39,7 @@ from tritongen.repository.render_repository import (
     render_model,
 )
 from tritongen.repository.write_repository import settle
+from tritongen.system.paths import LFS_FIX, is_lfs_pointer
 
 # A model has a handful; a link to a whole file system must not be walked to its end.
 MAX_FILES = 20_000
@@ -205,10 +206,10 @@ def _weights(repository: Path, lock: Lock | None, *, hashes: bool) -> Iterator[F
                     "TG705", Severity.INFO, "not in the repository yet", model=name, path=path
                 )
             elif hashes and file_digest(target) != sha:
-                yield finding(
-                    _CHANGED, Severity.ERROR, "holds other bytes than the lock says",
-                    model=name, path=path,
-                )  # fmt: skip
+                pointer = is_lfs_pointer(target)
+                what = "is a Git LFS pointer" if pointer else "holds other bytes than the lock says"
+                fix = LFS_FIX if pointer else ""
+                yield finding(_CHANGED, Severity.ERROR, what, model=name, path=path, fix=fix)
 
 
 class Texts:

@@ -16,10 +16,11 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.intent import WeightsMode
 from tritongen.model.lock import LOCK_FILE, Lock, lock_text
+from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import TextFile
-from tritongen.system.paths import open_regular
+from tritongen.system.paths import lfs_digest, open_regular
 
 _KEPT = re.compile(r"\.orig(\.[0-9]+)?\Z")
 
@@ -162,6 +163,9 @@ def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
             if project.intent.weights is not WeightsMode.NONE:
                 yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
             continue
+        if lfs_digest(target) == sha:
+            yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
+            continue
         found = file_digest(target)
         if found == sha:
             if _in_other_form(target, project.intent.weights):
@@ -248,13 +252,18 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
     """Stops before anything is lost that the tool did not write.
 
     Raises:
-        InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`.
+        InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`; TG710
+            a file that git could not merge.
     """
     conflicts = [item for item in differences if item.kind.is_conflict]
     foreign = [item for item in conflicts if item.kind is DifferenceKind.FOREIGN]
     if not conflicts or (force and not foreign):
         return
     first = (foreign or conflicts)[0]
+    for item in conflicts:
+        if unmerged := merge_marks(item.old if isinstance(item.old, str) else item.old()):
+            fix = IN_A_GENERATED_FILE
+            raise InvalidInputError(CODE, unmerged, where=item.path, fix=fix)
     what = "was not written by tritongen" if foreign else "was edited by hand"
     raise InvalidInputError(
         "TG703" if foreign else "TG702",

@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 from tritongen.errors import InvalidInputError
 from tritongen.formats.discovery import name_fault
+from tritongen.formats.onnx_tables import table_rows
 from tritongen.intent import INTENT_FILE
 from tritongen.model.cores import budget_of
 from tritongen.model.declared_tensors import with_observed
-from tritongen.model.facts import ModelFacts
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import DEFAULT_TRITON, Intent
 from tritongen.model.printable import json_text
 from tritongen.model.releases import find
@@ -32,6 +33,9 @@ _BATCH = 8
 _SIDE = 224
 _LENGTH = 128
 _TOP = 5
+# Of BERT, where neither the model nor tritongen.yaml tells.
+_USUAL_VOCABULARY = 30522
+_BOUND = re.compile(r"\s*int\s*\[\s*0\s*,\s*(\d+)\s*\)\s*")
 # Means and deviations of ImageNet, which most models of three channels were trained with.
 _MEAN, _DEVIATION = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 _FLOATS = frozenset({DType.FP32, DType.FP16, DType.FP64})
@@ -170,6 +174,8 @@ def draft_step(project: Project, kind: ScaffoldKind, model: str, name: str = "")
         )
     template = plain_template(f"steps/{kind.value}.py.j2")
     more = {"model": model, "batch": _BATCH, "subject": _subject(values)}
+    if kind is ScaffoldKind.TEXT:
+        more["vocabulary"] = _vocabulary(project, facts) or _USUAL_VOCABULARY
     files = {f"{name}/{MODEL_FILE}": template.render(values | more)}
     classes = values.get("classes")
     if isinstance(classes, int):
@@ -261,6 +267,18 @@ def _text(facts: ModelFacts) -> _Values | None:
     length = min((_sizes(spec.shape, _LENGTH)[0] for spec in found), default=_LENGTH)
     outputs = [_tensor(spec, [length]) | {"part": _part(spec.name)} for spec in found]
     return {"outputs": outputs, "length": length}
+
+
+def _vocabulary(project: Project, facts: ModelFacts) -> int:
+    """Token numbers that the model knows: as stated, else by the table they are looked up in."""
+    tokens = [spec.name for spec in facts.inputs if _part(spec.name) == "ids"]
+    declared = project.intent.of(facts.name).inputs
+    stated = [declared[name].values for name in tokens if name in declared]
+    bounds = [int(found[1]) for text in stated if (found := _BOUND.fullmatch(text))]
+    if bounds or facts.format is not ModelFormat.ONNX:
+        return min(bounds, default=0)
+    rows = table_rows(project.root / facts.versions[-1].files[0].source)
+    return min((rows[name] for name in tokens if name in rows), default=0)
 
 
 def _part(name: str) -> str:

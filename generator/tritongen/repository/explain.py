@@ -52,7 +52,7 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
     Raises:
         InvalidInputError: TG306 no such model, or it cannot be served; TG304 no such field.
     """
-    project = with_selection(load_project(root, repository))
+    project = with_selection(load_project(root, repository, without_files=True))
     facts = model_named(model, project.models, root)
     gathered = gather_evidence(project, trial_policy(run=False), lambda _: None)
     cores = project.target().cores

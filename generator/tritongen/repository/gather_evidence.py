@@ -155,7 +155,7 @@ def gather_evidence(
     tried: set[str] = set()
     for facts in _served(project):
         earlier = known.get(facts.name)
-        hashed = _hashed(project.root, facts, cache, earlier)
+        hashed = _hashed(project, facts, cache, earlier)
         given = _given(project, facts.name, hashed.trial)
         target = _other_target(project, facts)
         evidence, lost = _still_good(hashed, earlier, given.declared, target)
@@ -164,7 +164,7 @@ def gather_evidence(
             tried.add(facts.name)
             progress(facts.name)
             trial = _tried(project, facts, policy.options, given)
-            evidence = _of_now(_hashed(project.root, facts, cache, evidence), hashed, trial)
+            evidence = _of_now(_hashed(project, facts, cache, evidence), hashed, trial)
             if evidence.trial is None:
                 lost = "the model's file changed while it was tried"
             elif lost:
@@ -334,14 +334,16 @@ def _decided(evidence: ModelEvidence) -> bool:
 
 
 def _hashed(
-    root: Path,
+    project: Project,
     facts: ModelFacts,
     cache: dict[StatKey, str],
     known: ModelEvidence | None,
 ) -> ModelEvidence:
     """The known evidence when it holds for these bytes, else evidence without observations."""
+    if known is not None and facts.name in project.stored:
+        return known
     large = any(ref.size >= CACHED_SIZE for version in facts.versions for ref in version.files)
-    files = hash_files(root, facts, cache if large else None)
+    files = hash_files(project.root, facts, cache if large else None)
     if known is not None and _of_versions(known.files) == _of_versions(files):
         return replace(known, files=files)
     return ModelEvidence(files)

@@ -21,6 +21,7 @@ from tritongen.model.lock import Lock
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import Planned
 from tritongen.model.variants import Variant
+from tritongen.repository.absent_weights import absence, stored_facts
 from tritongen.repository.lock_file import lock_text, parsed_lock, read_lock
 from tritongen.repository.write_repository import settle
 from tritongen.system.files import write_atomic
@@ -63,6 +64,8 @@ class Project:
         lock_text: what `lock` was read from, None when there is none yet.
         variants: by model, for those that stand in the place of their originals in `models`.
         originals: facts of those originals.
+        alone: whether one model file was named, and not its folder.
+        stored: names of models whose files are not here, and whose facts are the lock's.
     """
 
     root: Path
@@ -75,6 +78,8 @@ class Project:
     lock_text: str | None = None
     variants: Mapping[str, Variant] = field(default_factory=dict)
     originals: Mapping[str, ModelFacts] = field(default_factory=dict)
+    alone: bool = False
+    stored: frozenset[str] = frozenset()
 
     def refreshed(self) -> "Project":
         """The project with the lock as it is now: another build may have written a new one."""
@@ -100,38 +105,34 @@ def load_project(
     cpus: float | None = None,
     weights: str | None = None,
     only: frozenset[str] = frozenset(),
+    without_files: bool = False,
 ) -> Project:
     """Read the models folder, its `tritongen.yaml` and the repository's lock.
 
     Args:
-        root: the models folder.
+        root: the models folder, or a model file in it, which then is the only one.
         repository: the output folder; it need not exist.
         cpus: overrides target.cpus.
         weights: overrides the weights mode.
         only: names of models to keep; empty keeps all.
+        without_files: whether the lock's facts will do for models whose files are not here.
 
     Raises:
         InvalidInputError: the folder or file cannot be used; every fault of the YAML in `details`.
     """
-    document = read_intent(root / INTENT_FILE)
-    if document.faults:
-        # The folder may not be readable as the file says; its own faults come first.
-        raise_faults([*document.faults, *_overlay_faults(document)], document.path)
+    named, alone = root, root.is_file()
+    root = named.parent if alone else named
+    document = _document(root / INTENT_FILE)
     intent = _overridden(document.intent, cpus, weights)
+    intent = replace(intent, pipelines={}) if alone else intent
     release = find(intent.target.triton)
-    inspection = _inspect(root, release, intent)
-    raise_faults(
-        [
-            *_overlay_faults(document),
-            *_values_faults(document, inspection.models),
-            *_unknown_models(document, [model.name for model in inspection.models]),
-        ],
-        document.path,
-    )
-    chosen = [model_named(name, inspection.models, root).name for name in sorted(only)]
-    models = tuple(model for model in inspection.models if not only or model.name in chosen)
     settle(repository)
     text = lock_text(repository)
+    lock = parsed_lock(text, repository)
+    inspection, stored = _inspected(named, release, intent, lock if without_files else None)
+    _raise_faults(document, inspection.models, whole=not alone)
+    chosen = [model_named(name, inspection.models, root).name for name in sorted(only)]
+    models = tuple(model for model in inspection.models if not only or model.name in chosen)
     return Project(
         root=root,
         repository=repository,
@@ -139,9 +140,46 @@ def load_project(
         release=release,
         models=models,
         findings=tuple(item for item in inspection.findings if not _of_samples(item, intent)),
-        lock=parsed_lock(text, repository),
+        lock=lock,
         lock_text=text,
+        alone=alone,
+        stored=stored,
     )
+
+
+def _inspected(
+    root: Path, release: Release, intent: Intent, lock: Lock | None
+) -> tuple["Inspection", frozenset[str]]:
+    """What the folder holds, and the names of models of which the lock tells instead."""
+    from tritongen.formats import Inspection
+
+    try:
+        found = _inspect(root, release, intent)
+    except InvalidInputError as problem:
+        if problem.code != "TG101" or lock is None:
+            raise
+        found = Inspection(())
+        if not stored_facts((), lock, root):
+            raise
+    stored = stored_facts(found.models, lock, root)
+    models = {facts.name: facts for facts in found.models} | stored
+    findings = (*found.findings, *map(absence, stored))
+    return Inspection(tuple(models[name] for name in sorted(models)), findings), frozenset(stored)
+
+
+def _document(path: Path) -> IntentDocument:
+    document = read_intent(path)
+    if document.faults:
+        # The folder may not be readable as the file says; its own faults come first.
+        raise_faults([*document.faults, *_overlay_faults(document)], document.path)
+    return document
+
+
+def _raise_faults(document: IntentDocument, models: tuple[ModelFacts, ...], *, whole: bool) -> None:
+    """Faults that the models show, or the whole folder."""
+    unknown = _unknown_models(document, models) if whole else ()
+    found = [*_overlay_faults(document), *_values_faults(document, models), *unknown]
+    raise_faults(found, document.path)
 
 
 def _of_samples(item: Finding, intent: Intent) -> bool:
@@ -221,7 +259,8 @@ def _values_faults(document: IntentDocument, models: tuple[ModelFacts, ...]) -> 
                     yield document.fault(f"{path}.values", problem.what)
 
 
-def _unknown_models(document: IntentDocument, names: list[str]) -> Iterator[Fault]:
+def _unknown_models(document: IntentDocument, models: Sequence[ModelFacts]) -> Iterator[Fault]:
+    names = [model.name for model in models]
     for name in document.intent.models:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
@@ -251,14 +290,14 @@ def _remember(path: Path, document: dict[str, str]) -> None:
 
 
 def last_models(repository: Path) -> Path:
-    """The models folder that the repository was last built from, else ``models``.
+    """The models folder or file that the repository was last built from, else ``models``.
 
     Raises:
         InvalidInputError: TG002 when neither is known.
     """
     known = _remembered(STATE_FOLDER / "projects.json").get(str(repository.resolve()))
     for candidate in (known, "models"):
-        if candidate and Path(candidate).is_dir():
+        if candidate and Path(candidate).exists():
             return Path(candidate)
     raise InvalidInputError(
         "TG002",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from tritongen.config.config_message import ConfigMessage, build_ensemble, build_message
@@ -249,6 +249,8 @@ def _locked(item: Outline, evidence: Mapping[str, ModelEvidence]) -> LockedModel
         threads=item.plan.threads.value,
         instances=item.instances,
         evidence=evidence[item.plan.name],
+        # Findings follow from the facts, in words that another version may word otherwise.
+        facts=replace(item.facts, findings=()),
     )
 
 

@@ -29,7 +29,7 @@ from tritongen.model.variants import (
 from tritongen.repository.compare import file_digest
 from tritongen.repository.project import Project, model_named
 from tritongen.system.files import translated, write_atomic
-from tritongen.system.paths import read_head
+from tritongen.system.paths import LFS_FIX, is_lfs_pointer, read_head
 from tritongen.system.process_files import exists
 
 # Chosen: a record with its proofs has kilobytes.
@@ -313,6 +313,15 @@ def find_variant(project: Project, facts: ModelFacts, name: str) -> Variant:
         what = f"it was not kept: {judged[name]}" if name in judged else "there is no such variant"
         raise InvalidInputError("TG240", f"{what}; there are: {names}", where=where)
     variant = known[name]
+    sources = [project.root / ref.source for one in facts.versions[-1:] for ref in one.files]
+    for path in (
+        project.root / facts.path,
+        *sources,
+        *(project.root / variant.folder / file for file, _ in variant.files),
+    ):
+        if is_lfs_pointer(path):
+            what = f"{path.relative_to(project.root)} is a Git LFS pointer, not the model"
+            raise InvalidInputError("TG102", what, where=where, fix=LFS_FIX)
     if variant.sources != source_hashes(project.root, facts):
         raise InvalidInputError("TG241", "the original is not the one it was made of", where=where)
     for file, digest in variant.files:

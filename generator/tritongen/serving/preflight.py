@@ -9,6 +9,7 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import MENDED, RELEASES, at_least
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free
+from tritongen.system.paths import LFS_FIX, is_lfs_pointer
 from tritongen.triton.server import Endpoints
 
 _ATTEMPTS = 200
@@ -31,6 +32,10 @@ def repository_findings(spec: ServerSpec) -> Iterator[Finding]:
             yield finding("TG831", Severity.ERROR, "model has no folder", model=name)
         elif not os.access(folder, os.R_OK | os.X_OK):
             yield finding("TG831", Severity.ERROR, "model's folder cannot be read", model=name)
+        for path in folder.glob("*/*"):
+            if is_lfs_pointer(path):
+                what = f"{path.relative_to(repository)} is a Git LFS pointer, not the model"
+                yield finding("TG102", Severity.ERROR, what, model=name, fix=LFS_FIX)
 
 
 def network_findings(spec: ServerSpec) -> Iterator[Finding]:

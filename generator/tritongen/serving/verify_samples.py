@@ -49,6 +49,7 @@ class GivenSamples:
             folder = last_models(repository)
         except InvalidInputError:
             return cls(Path(), Intent(), files)
+        folder = folder.parent if folder.is_file() else folder
         return cls(folder, read_intent(folder / INTENT_FILE).intent, files)
 
     def files(self, model: str) -> SampleFiles | None:

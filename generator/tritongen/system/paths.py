@@ -2,8 +2,15 @@
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LFS_DIGEST = re.compile(rb"^oid sha256:([0-9a-f]{64})$", re.MULTILINE)
+# By the specification of Git LFS.
+_MAX_POINTER_BYTES = 1024
+LFS_FIX = "Run `git lfs pull`."
 
 
 def contained(root: Path, path: Path) -> Path | None:
@@ -47,3 +54,22 @@ def read_head(path: Path, size: int) -> bytes:
     """
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read(size)
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is Git LFS's stand-in for its content; not one that cannot be read."""
+    return _head_of_pointer(path) != b""
+
+
+def lfs_digest(path: Path) -> str:
+    """The SHA-256 of what a Git LFS pointer stands for; empty where the file is none."""
+    found = _LFS_DIGEST.search(_head_of_pointer(path))
+    return found[1].decode() if found else ""
+
+
+def _head_of_pointer(path: Path) -> bytes:
+    try:
+        head = read_head(path, _MAX_POINTER_BYTES)
+    except OSError:
+        return b""
+    return head if head.startswith(_LFS_POINTER) else b""

@@ -86,6 +86,8 @@ def perform(
 def _code(refusal: RuntimeRefusal) -> str:
     if refusal.for_good:
         return NOT_LOADED
+    if "locale with name:" in refusal.message:
+        return "TG218"
     return "TG203" if refusal.out_of_memory else "TG201"
 
 

@@ -54,6 +54,7 @@ _MODEL_REASONS: tuple[tuple[str, str], ...] = (
     (r"autofill failed for model|does not support batching while", "TG823"),
     (r"Unsupported ONNX Type", "TG110"),
     # the runtime refuses the file
+    (r"locale with name:", "TG218"),
     (r"onnx runtime error", "TG822"),
     # a process died
     (r"[Ss]tub process|failed to initialize the stub|health(y|ier)? stub", "TG829"),

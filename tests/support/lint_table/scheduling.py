@@ -125,6 +125,11 @@ BATCHING: tuple[Case, ...] = (
         plus("dynamic_batching { default_queue_policy { max_queue_size: 9 } }"),
         ("TG652",),
     ),
+    Case(
+        "long_delay",
+        plus("dynamic_batching { max_queue_delay_microseconds: 5000000 }"),
+        ("TG654",),
+    ),
     Case("open_queue", plus("dynamic_batching { default_queue_policy { } }")),
     Case("batcher_of_one", plus("dynamic_batching { }", swap(": 8", ": 1")), ("TG607",)),
     Case(

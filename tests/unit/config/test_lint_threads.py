@@ -229,3 +229,32 @@ def test_a_caller_keeps_no_core_busy_while_it_waits():
     models = (in_python("a", 0, "b"), in_python("b", 1))
     assert not thread_errors(*models, rate_limiter=True, cores=1, resources=(("cpu", 1),))
     assert thread_errors(*models, cores=1)
+
+
+TENSORRT = (
+    'optimization { execution_accelerators { gpu_execution_accelerator { name: "tensorrt" } } }'
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "more", "gpus", "expected"),
+    [
+        ("KIND_GPU", "", None, {"TG653"}),
+        ("KIND_GPU", "", 1, set()),
+        ("KIND_GPU", "", 0, {"TG434"}),
+        ("KIND_AUTO", TENSORRT, None, {"TG623"}),
+        ("KIND_AUTO", TENSORRT, 0, {"TG623"}),
+        ("KIND_GPU", TENSORRT, 1, set()),
+    ],
+)
+def test_a_gpu_that_cores_alone_do_not_promise(group, more, gpus, expected):
+    config = (
+        'backend: "onnxruntime"\nmax_batch_size: 0\n'
+        'input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }\n'
+        'output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }\n'
+        f"instance_group {{ kind: {group} count: 1 }}\n{more}"
+    )
+    found = codes(findings_of(model_view("m", config, ["1/model.onnx"]), cores=2, gpus=gpus))
+    assert found & {"TG434", "TG623", "TG653"} == expected
+    unsaid = codes(findings_of(model_view("m", config, ["1/model.onnx"]), gpus=None))
+    assert not unsaid & {"TG434", "TG623", "TG653"}

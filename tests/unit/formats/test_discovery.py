@@ -130,8 +130,14 @@ def test_no_folder(tmp_path):
     with pytest.raises(InvalidInputError) as caught:
         find_models(tmp_path / "missing")
     assert caught.value.code == "TG002"
-    with pytest.raises(InvalidInputError) as caught:
-        find_models(onnx_models.save(MODEL, tmp_path / "m.onnx"))
+
+
+def test_a_file_is_its_folder_with_that_model_alone(tmp_path):
+    lay_out(tmp_path, {"m.onnx": MODEL, "n.onnx": MODEL, "notes.txt": b"nothing"})
+    found = find_models(tmp_path / "m.onnx")
+    assert (found.root, [item.path for item in found.candidates]) == (tmp_path, ["m.onnx"])
+    with pytest.raises(InvalidInputError, match="this is no model file") as caught:
+        find_models(tmp_path / "notes.txt")
     assert caught.value.code == "TG101"
 
 

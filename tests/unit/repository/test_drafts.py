@@ -86,6 +86,19 @@ def test_words_are_cut_into_the_longest_pieces(root, tmp_path):
     assert long["ids"][0, -1] == 3
 
 
+def test_without_its_vocabulary_the_numbers_are_those_that_the_model_knows(root):
+    for rows in (1000, 37, 2, 40_000):
+        save(words(rows), root / "words" / "model.onnx")
+        module = run(draft(root, "text", "words"))
+        assert rows == module.VOCABULARY
+        found = module.encode(module.Tokens(root / "none.txt"), ["many words, each a number"])
+        assert 0 <= found["ids"].min() <= found["ids"].max() < rows
+    (root / "tritongen.yaml").write_text(
+        "models: {words: {inputs: {input_ids: {values: 'int[0, 99)'}}}}"
+    )
+    assert run(draft(root, "text", "words")).VOCABULARY == 99
+
+
 @pytest.mark.parametrize(
     ("kind", "model", "words"),
     [

@@ -49,6 +49,7 @@ def test_every_code_of_the_tables_is_registered():
         ("unexpected inference input 'z', allowed inputs are: x", "TG823"),
         ("Unsupported ONNX Type 'ONNX_TYPE_SEQUENCE' for I/O 'y', expected", "TG110"),
         ("onnx runtime error 7: Load model from x failed:Protobuf parsing failed.", "TG822"),
+        ("onnx runtime error 1: Failed to construct locale with name:en_US.UTF-8:", "TG218"),
         ("ModuleNotFoundError: No module named 'torch'", "TG805"),
         ("Failed to initialize stub, stub process exited unexpectedly: Stub process", "TG829"),
         ("model input 'IN' must specify 'dims' for m", "TG821"),

@@ -331,7 +331,10 @@ def arena_shrinkage(model: LintedModel, _context: LintContext) -> Iterator[Findi
 
 def accelerators(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Names and options of execution accelerators."""
-    on_gpu = any(group.kind in {KIND_GPU, KIND_AUTO} for group in resolved_groups(model, context))
+    kinds = {KIND_GPU, KIND_AUTO}
+    if context.cores is not None and context.gpus is None:
+        kinds = {KIND_GPU}  # see `promised_gpus`
+    on_gpu = any(group.kind in kinds for group in resolved_groups(model, context))
     both = "optimization.execution_accelerators"
     for field, accelerator in model.each(f"{both}.gpu_execution_accelerator"):
         if not on_gpu:

@@ -95,6 +95,19 @@ def _kind_faults(instances: Instances, context: LintContext) -> Iterator[tuple[s
                 yield "gpus", f"invalid GPU id {gpu}: {known}"
 
 
+def promised_gpus(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """Who names cores but no GPU most likely checks for a machine without one."""
+    if context.cores is None or context.gpus is not None:
+        return
+    for field, group in model.each("instance_group"):
+        if group.kind == KIND_GPU:
+            yield model.warning(
+                "TG653",
+                f"{field}.kind",
+                "KIND_GPU loads only where there is a GPU, and --cpus is given without --gpus",
+            )
+
+
 def backend_kinds(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Some backends serve on certain kinds only."""
     rules = model.rules

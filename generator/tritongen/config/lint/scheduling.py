@@ -10,6 +10,8 @@ from tritongen.model.findings import Finding
 
 _BATCHER = "dynamic_batching"
 _DELAY = 1
+# Chosen: no online client waits that long for company.
+_LONG_DELAY_US = 1_000_000
 _CORRID = 3
 _KINDS = {
     0: "CONTROL_SEQUENCE_START",
@@ -94,6 +96,15 @@ def pointless_batcher(model: LintedModel, _context: LintContext) -> Iterator[Fin
     if model.config.HasField(_BATCHER) and size in {0, 1} and not refused:
         message = f"dynamic_batching merges nothing with max_batch_size {size}"
         yield model.warning("TG607", _BATCHER, message)
+
+
+def long_delay(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+    """A delay that is most likely a slip of units: it is in microseconds."""
+    delay_us = model.config.dynamic_batching.max_queue_delay_microseconds
+    if delay_us >= _LONG_DELAY_US:
+        message = f"a request may wait {delay_us / 1e6:g} s for company before it is served"
+        field = f"{_BATCHER}.max_queue_delay_microseconds"
+        yield model.warning("TG654", field, f"{message} ({delay_us} µs)")
 
 
 def limited_queue(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
