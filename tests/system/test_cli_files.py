@@ -18,7 +18,9 @@ def test_an_unreadable_model(project: Project) -> None:
     document = user.json("inspect", "models", expect=1)
     shut = document["models"][1]
     assert {item["code"] for item in shut["findings"]} == {"TG003"}
-    assert user.json("build", "models", "--no-trial")["written"]
+    built = user.json("build", "models", "--no-trial", expect=1)
+    assert built["written"]
+    assert [(item["name"], item["code"]) for item in built["left_out"]] == [("shut", "TG003")]
 
 
 @pytest.mark.parametrize("path", ["models", "models/tritongen.yaml"])
