@@ -90,6 +90,9 @@ def test_lfs_pointers_are_told_as_such_everywhere(project: Project) -> None:
     assert {item["fix"] for item in found if item["severity"] == "error"} == {"Run `git lfs pull`."}
     told = project.error("up", *FREE_PORTS, expect=3)
     assert (told["code"], told["fix"]) == ("TG102", "Run `git lfs pull`.")
+    assert not project.json("build", "models", "--weights", "none")["written"]
+    assert project.json("build", "models")["written"]
+    assert not project.json("check")["summary"]["errors"]
 
 
 @pytest.mark.parametrize("kind", ["pointers", "nothing"])

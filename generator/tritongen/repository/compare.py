@@ -159,12 +159,9 @@ def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
     old = _placed(project.lock)
     for path, sha in _placed(lock).items():
         target = project.repository / path
-        if not target.exists():
+        if not target.exists() or lfs_digest(target) == sha:
             if project.intent.weights is not WeightsMode.NONE:
                 yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
-            continue
-        if lfs_digest(target) == sha:
-            yield Difference(path, DifferenceKind.WEIGHTS_ABSENT)
             continue
         found = file_digest(target)
         if found == sha:
