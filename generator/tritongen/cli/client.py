@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import emit, say, say_error
-from tritongen.cli.parser import CommandParser, existing_folder
+from tritongen.cli.parser import CommandParser, address, existing_folder
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def register(parser: CommandParser) -> None:
         help="that it speaks (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "-u", "--url", metavar="HOST:PORT",
+        "-u", "--url", type=address, metavar="HOST:PORT",
         help="of the server, for the protocol (default: this project's server, else localhost)",
     )  # fmt: skip
     parser.add_argument(
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
     if options.write is not None:
         _write(model, options)
     else:
-        address = options.url or _address(options.protocol)
-        emit(client_example(model, Language(options.lang), options.protocol, address))
+        at = options.url or _address(options.protocol)
+        emit(client_example(model, Language(options.lang), options.protocol, at))
     return int(ExitCode.OK)
 
 

@@ -116,7 +116,8 @@ port = partial(_digits, most=65535, what="a port from 0 to 65535")
 def address(text: str) -> str:
     """``HOST:PORT``, for `type=`."""
     host, _, number = text.rpartition(":")
-    if not host or "/" in text or not number.isdigit() or not 0 < int(number) <= 65535:
+    readable = text.isprintable() and "/" not in text
+    if not host or not readable or not number.isdigit() or not 0 < int(number) <= 65535:
         from tritongen.triton.address import shown_address
 
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, got {shown_address(text)!r}")
