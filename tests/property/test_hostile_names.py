@@ -4,9 +4,10 @@ import argparse
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -143,8 +144,20 @@ def test_build_writes_and_prints_harmlessly(model, intent, found, text, diff):
     result = BuildResult(
         refused, tuple(map(outline, rendered)), LOCK, (changed,), found, True, {text: text}
     )
-    options = argparse.Namespace(diff=diff, check=False, dry_run=False, repository=text)
+    options = argparse.Namespace(diff=diff, check=False, dry_run=False, repository=text, all=False)
     assert_harmless(printed(lambda: build._print(result, options)))
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """The process's environment with other values meanwhile; hypothesis runs a test many times."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @settings(max_examples=40, deadline=None)
@@ -158,9 +171,13 @@ def test_errors_progress_and_tables_are_harmless(what, where, told, terminal):
     assert_harmless(json_text.getvalue())
     assert json.loads(json_text.getvalue())["error"]["message"] == what
     assert_harmless(printed(lambda: progress(what), terminal=True))
-    table = printed(lambda: print_table((what, "x"), [(where, what), (good(what), bold(where))]))
-    assert_harmless(table)
-    assert table.count("\n") == 3
+    for columns in ("", "20", "80"):
+        with environment(COLUMNS=columns):
+            table = printed(
+                lambda: print_table((what, "x"), [(where, what), (good(what), bold(where))])
+            )
+        assert_harmless(table)
+        assert columns or table.count("\n") == 3
     assert_harmless(printed(lambda: say_lines(f"{what}\n{where}")))
 
 

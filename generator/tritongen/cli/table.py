@@ -26,7 +26,10 @@ def _cells(char: str) -> int:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The words of a text in lines of at most so many cells; a longer word is cut."""
+    """The words of a text in lines of at most so many cells; a longer word is cut.
+
+    Two colons at the begin of a line would be a command to a CI runner: one more sign hides them.
+    """
     lines: list[str] = []
     line = text[: len(text) - len(text.lstrip())]
     for word in text.split():
@@ -34,7 +37,7 @@ def wrapped(text: str, width: int) -> list[str]:
             joined = f"{line} {part}" if line.strip() else line + part
             if line.strip() and cells_of(joined) > width:
                 lines.append(line)
-                joined = part
+                joined = f"\\{part}" if part.startswith("::") else part
             line = joined
     return [*lines, line]
 
