@@ -170,7 +170,7 @@ def test_without_a_home(built: Project, tmp_path: Path) -> None:
 
 
 def test_colours_only_where_they_are_seen(built: Project) -> None:
-    plain = built.run("inspect", "models", expect=1).out
+    plain = built.run("inspect", "models").out
     assert "\033" not in plain
     # A terminal shows them, unless the user wants none.
     for setting, coloured in (("", True), ("NO_COLOR=1", False), ("TERM=dumb", False)):
@@ -206,5 +206,5 @@ def test_the_models_folder_is_no_repository(built: Project, output: str) -> None
 def test_a_repository_in_the_models_folder_is_not_taken_for_models(built: Project) -> None:
     built.run("build", "models", "-o", "models/out")
     assert not built.json("build", "models", "-o", "models/out")["written"]
-    found = built.json("inspect", "models", expect=1)["models"]
+    found = built.json("inspect", "models")["models"]
     assert "out" not in {item["name"] for item in found}
