@@ -41,7 +41,8 @@ def planned_from(profile: Profile, seed: int) -> tuple[Fit, Candidate]:
     choice = tuner.best()
     candidate = choice.candidate
     result = TunedModel(
-        "m", settings.objective, ModelIntent(), 2, choice, None, None, candidate, candidate, (), (), "", "",
+        "m", settings.objective, ModelIntent(), 2, choice, None, None, candidate, candidate, (), (),
+        "", "",
         calibration=tuner.calibration(), sweep=swept(tuner.history, candidate),
     )  # fmt: skip
     intent = ModelIntent(rate=10.0, latency_ms=1e4)
