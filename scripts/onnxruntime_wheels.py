@@ -1,24 +1,31 @@
-"""Writes the table of ONNX Runtime's wheels for the releases of Triton, from PyPI's index.
+"""Writes the table of ONNX Runtime's wheels for the releases of Triton, from a package index.
 
-One request for the page of the package. Each row names a wheel: version, Python, machine, SHA-256.
+    python scripts/onnxruntime_wheels.py ADDRESS
+
+ADDRESS is that of the index that pip uses, as it stands in `pip config list`. One request for the
+page of the package. Each row names a wheel: version, Python, machine, SHA-256.
 """
 
 import json
 import re
+import sys
 import urllib.request
 
 from tritongen.model.releases import RELEASES
 from tritongen.trial.target_library import TABLE
 
-PAGE = "https://pypi.org/simple/onnxruntime/"
 # The versions of Python that tritongen works with.
 WHEEL = re.compile(r"onnxruntime-([\d.]+)-cp(31[123])-cp\2-manylinux.*_(x86_64|aarch64)\.whl")
 
 
 def main() -> None:
     """Write the table."""
-    asked = urllib.request.Request(PAGE, headers={"Accept": "application/vnd.pypi.simple.v1+json"})
-    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310  (a constant address)
+    if len(sys.argv) != 2 or not sys.argv[1].startswith("https://"):
+        sys.exit("name the package index: onnxruntime_wheels.py https://HOST/PATH")
+    page = f"{sys.argv[1].rstrip('/')}/onnxruntime/"
+    accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
+    asked = urllib.request.Request(page, headers=accept)  # noqa: S310  (checked above)
+    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310  (checked above)
         files = json.load(answer)["files"]
     wanted = {release.onnxruntime for release in RELEASES}
     rows = [

@@ -69,7 +69,7 @@ def asked(seed: int, what: str, question: Callable[[], object], limit_s: float =
         question()
     except TritongenError:
         pass  # with a code and a fix, as its constructor wants them
-    except Exception as problem:
+    except Exception as problem:  # whatever else it is: the test says which seed and question
         raise AssertionError(f"seed {seed}, {what}: no error of the tool") from problem
     took, grown = time.monotonic() - begin, peak_bytes() - before
     assert took < limit_s + LATE_S, f"seed {seed}, {what}: {took:.1f} s"

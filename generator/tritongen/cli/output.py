@@ -151,10 +151,10 @@ def print_table(
 
 
 def terminal_width(stream: TextIO) -> int | None:
-    """Columns of a terminal, or what the user wishes in COLUMNS; None where lines have no end."""
-    wish = os.environ.get("COLUMNS", "")
-    if wish.isascii() and wish.isdigit() and int(wish):
-        return int(wish)
+    """Columns of a terminal, or what COLUMNS says instead; None where lines have no end."""
+    stated = os.environ.get("COLUMNS", "")
+    if stated.isascii() and stated.isdigit() and int(stated):
+        return int(stated)
     try:
         return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):

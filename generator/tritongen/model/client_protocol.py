@@ -1,4 +1,4 @@
-"""What clients speak; apart from their other wishes, which take longer to load than a client."""
+"""The protocol of clients, apart from their other requirements, which take longer to load."""
 
 from enum import StrEnum
 

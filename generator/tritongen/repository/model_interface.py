@@ -213,7 +213,11 @@ def _parsed(repository: Path, model: str) -> Any:  # noqa: ANN401  (a ModelConfi
     return parsed.message
 
 
-def _fed(message: Any, model: str, lock: Lock | None) -> Mapping[str, ObservedTensor]:  # noqa: ANN401
+def _fed(
+    message: Any,  # noqa: ANN401  (a ModelConfig)
+    model: str,
+    lock: Lock | None,
+) -> Mapping[str, ObservedTensor]:
     """What trials fed to the inputs of a model or, for an ensemble, to those of its steps."""
     if lock is None:
         return {}
