@@ -14,8 +14,8 @@ from tritongen.cli.main import main
 from tritongen.errors import CODES
 from tritongen.errors.explanations import explanations
 
-# Families that `check` and `build` tell of models.
-FAMILIES = ("TG1", "TG4", "TG5", "TG6")
+# Families that `check` and `build` tell.
+FAMILIES = ("TG1", "TG20", "TG21", "TG30", "TG31", "TG4", "TG5", "TG6", "TG70", "TG71")
 WEIGHTS = {
     "onnxruntime": "model.onnx", "pytorch": "model.pt", "openvino": "model.xml",
     "fil": "xgboost.model", "python": "model.py",
