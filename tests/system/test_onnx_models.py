@@ -24,11 +24,12 @@ from tritongen.model.facts import ModelFormat
 from tritongen.model.intent import DEFAULT_TRITON, ModelIntent
 from tritongen.model.releases import find
 from tritongen.repository.project import read_lock
-from tritongen.trial import RuntimeRefusal, TrialOptions
 from tritongen.trial.child_report import Reporter, read_report
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.onnx_runtime import OnnxRuntime
 from tritongen.trial.preparation import make_request
 from tritongen.trial.procedure import perform
+from tritongen.trial.runtime import RuntimeRefusal
 
 # Refused by syntax: a training graph, whose operators no inference build of ONNX Runtime has.
 REFUSED = {"test_gradient_of_add": "TG119", "test_gradient_of_add_and_mul": "TG119"}

@@ -25,7 +25,8 @@ from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own
 from tritongen.system.sample_files import SampleFiles, find_samples
 from tritongen.system.user_cache import cache_folder, user_cache
-from tritongen.trial import TrialOptions, run_trial
+from tritongen.trial.child_request import TrialOptions
+from tritongen.trial.run_trial import run_trial
 
 _log = logging.getLogger(__name__)
 
