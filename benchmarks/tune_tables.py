@@ -14,6 +14,11 @@ LEAST_SHARE, AGREE, CLOSE, CLOSE_SHARE = 0.97, 0.05, 0.10, 0.8
 # The budget of the command when nothing is said.
 _USUAL_BUDGET_S = 120.0
 
+_AT_CLIENTS = (
+    "model/CPUs@clients", "`build`", "best of the grid", "chosen by tune", "kept", "throughput",
+    "p99", "met",
+)  # fmt: skip
+
 Rows = list[tuple[str, dict[str, Any]]]
 
 
@@ -36,8 +41,7 @@ def tables(known: Mapping[str, dict[str, Any]], wanted: Iterable[str]) -> str:
         (
             "The same number of clients for all (perf_analyzer)",
             f"Target: ≥ {LEAST_AT_CLIENTS} × the better one's rate, ≤ {MOST_AT_CLIENTS} × its p99.",
-            ("model/CPUs@clients", "`build`", "best of the grid", "chosen by tune", "kept",
-             "throughput", "p99", "met"),
+            _AT_CLIENTS,
             list(_at_clients(rows)),
         ),
         (
