@@ -55,6 +55,7 @@ ONNX = _object(
     external_files=_list(TEXT),
     quantized_operators=ANY_OBJECT,
     dynamic_quantization=BOOL,
+    one_class_votes=BOOL,
 )
 INSPECTED = _object(
     name=NAME,
