@@ -150,6 +150,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "check": _document(
         findings=_list(FINDING),
         summary=_object(errors=COUNT, warnings=COUNT, infos=COUNT),
+        ignored=COUNT,
     ),
     "explain": _document(model=NAME, values=_list(EXPLAINED), findings=_list(FINDING)),
     "up": _document(
