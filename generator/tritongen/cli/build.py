@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json, left_out_json
 from tritongen.cli import output
 from tritongen.cli.output import dim, good, say, severe
 from tritongen.cli.parser import CommandParser, gibibytes, models_folder, positive_float
@@ -182,10 +183,10 @@ def _json(result: "BuildResult") -> dict[str, object]:
             for item in result.models
         ],
         "refused": [{"name": name, "codes": codes} for name, codes in result.plan.refused],
-        "left_out": output.left_out_json(result.left_out),
+        "left_out": left_out_json(result.left_out),
         "differences": [view(item, "path", "kind") for item in result.differences],
         "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
-        "findings": output.findings_json(result.findings),
+        "findings": findings_json(result.findings),
     }
 
 

@@ -4,6 +4,7 @@ import argparse
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say, severe
 from tritongen.cli.parser import CommandParser, models_folder
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         options.format,
         lambda: {
             "models": [_json(item) for item in result.models],
-            "findings": output.findings_json(result.findings),
+            "findings": findings_json(result.findings),
         },
         lambda: _print_all(result, quote(str(options.models))),
     )
@@ -85,7 +86,7 @@ def _json(item: "InspectedModel") -> dict[str, object]:
         "axes": [
             view(axis, "input", "axis", "symbol", "verdict", "bound", "tried") for axis in item.axes
         ],
-        "findings": output.findings_json(item.findings),
+        "findings": findings_json(item.findings),
         "cures": item.fixes,
     }
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
+from tritongen.api.documents import whole_document
 from tritongen.errors import ExitCode, TritongenError
-from tritongen.model.codec import encode, view
+from tritongen.model.codec import view
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.printable import json_text, printable, printable_line
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from tritongen.repository.project import Project
     from tritongen.triton.server import ModelStatus
 
-SCHEMA_VERSION = 1
 # Names of models whose code is told of.
 _MAX_NAMES = 3
 
@@ -98,8 +98,7 @@ def emit(document: str) -> None:
 
 def document_text(document: Mapping[str, object], *, ascii_only: bool = False) -> str:
     """The JSON text of one object, whose values may be dataclasses, with its schema version."""
-    whole = encode({"schema_version": SCHEMA_VERSION, **document}, whole=True)
-    return json_text(whole, indent=2, ascii_only=ascii_only)
+    return json_text(whole_document(document), indent=2, ascii_only=ascii_only)
 
 
 def emit_json(document: Mapping[str, object]) -> None:
@@ -222,11 +221,6 @@ def readiness(models: "Sequence[ModelStatus]") -> ExitCode:
     return ExitCode.OK if all(one.ready for one in models) else ExitCode.FINDINGS
 
 
-def left_out_json(items: Iterable[Finding]) -> list[dict[str, object]]:
-    """Models that are not served as JSON, each with the error that says why."""
-    return [{"name": item.model, **view(item, "code", "message", "fix")} for item in items]
-
-
 def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
     """The last word on models that are not served, whose findings stand above it.
 
@@ -238,17 +232,6 @@ def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
         say(severe(f"not served: {told}", Severity.ERROR))
         purpose = "each fix stands above; `serve: false` leaves a model out on purpose"
         say(dim(f"  → {purpose}"))
-
-
-def findings_json(items: Iterable[Finding]) -> list[dict[str, object]]:
-    """Findings as JSON, each with its place beside the rest."""
-    return [
-        {
-            **view(item, "code", "severity", "message", "fix", "model"),
-            **view(item.location, "path", "line", "field"),
-        }
-        for item in items
-    ]
 
 
 def error_json(problem: TritongenError) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json, left_out_json
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say
 from tritongen.cli.parser import (
@@ -119,8 +120,8 @@ def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
         ],
         "assumptions": plan.assumptions,
         "plan_file": planned.path,
-        "left_out": output.left_out_json(planned.left_out),
-        "findings": output.findings_json(planned.findings),
+        "left_out": left_out_json(planned.left_out),
+        "findings": findings_json(planned.findings),
     }
 
 

@@ -1,0 +1,47 @@
+"""The commands of tritongen as typed functions; nothing is printed.
+
+Each takes what the command takes, raises what `tritongen.errors` documents, and returns a frozen
+result, whose `to_dict()` is the document that the command prints with `--format json`. What is
+loaded for a function is loaded when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tritongen.api.checking import CheckedRepository, check
+    from tritongen.api.explaining import ExplainedCode, ExplainedModel, explain, explain_code
+    from tritongen.api.result import ApiResult
+
+__all__ = [
+    "ApiResult",
+    "CheckedRepository",
+    "ExplainedCode",
+    "ExplainedModel",
+    "check",
+    "explain",
+    "explain_code",
+]
+
+# The modules have other names than their functions: a loaded module is an attribute here, too.
+_HOMES = {
+    "ApiResult": "result",
+    "CheckedRepository": "checking",
+    "ExplainedCode": "explaining",
+    "ExplainedModel": "explaining",
+    "check": "checking",
+    "explain": "explaining",
+    "explain_code": "explaining",
+}
+
+if not TYPE_CHECKING:  # else every misspelt name would have a type
+
+    def __getattr__(name: str) -> object:
+        """A function or a class of the API, loaded when it is first asked for."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
