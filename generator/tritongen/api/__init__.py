@@ -9,30 +9,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tritongen.api.building import BuildRequest, BuiltRepository, build
     from tritongen.api.checking import CheckedRepository, check
     from tritongen.api.explaining import ExplainedCode, ExplainedModel, explain, explain_code
+    from tritongen.api.inspecting import InspectedFolder, inspect
     from tritongen.api.result import ApiResult
 
 __all__ = [
     "ApiResult",
+    "BuildRequest",
+    "BuiltRepository",
     "CheckedRepository",
     "ExplainedCode",
     "ExplainedModel",
+    "InspectedFolder",
+    "build",
     "check",
     "explain",
     "explain_code",
+    "inspect",
 ]
 
 # The modules have other names than their functions: a loaded module is an attribute here, too.
-_HOMES = {
-    "ApiResult": "result",
-    "CheckedRepository": "checking",
-    "ExplainedCode": "explaining",
-    "ExplainedModel": "explaining",
-    "check": "checking",
-    "explain": "explaining",
-    "explain_code": "explaining",
+_EXPORTS = {
+    "building": ("BuildRequest", "BuiltRepository", "build"),
+    "checking": ("CheckedRepository", "check"),
+    "explaining": ("ExplainedCode", "ExplainedModel", "explain", "explain_code"),
+    "inspecting": ("InspectedFolder", "inspect"),
+    "result": ("ApiResult",),
 }
+_HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 if not TYPE_CHECKING:  # else every misspelt name would have a type
 

@@ -6,16 +6,6 @@ from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 
-__all__ = [
-    "DEFAULT_REPOSITORY",
-    "StrPath",
-    "existing_folder",
-    "models_path",
-    "refuse_other",
-    "refuse_unless_positive",
-    "writable_file",
-]
-
 StrPath = str | os.PathLike[str]
 DEFAULT_REPOSITORY = Path("model_repository")
 

@@ -17,8 +17,6 @@ from tritongen.model.code_choice import CodeChoice, codes_of
 from tritongen.model.findings import Finding, Severity
 from tritongen.repository.check import check_repository
 
-__all__ = ["CheckedRepository", "check"]
-
 
 @dataclass(frozen=True, slots=True)
 class CheckedRepository(ApiResult):

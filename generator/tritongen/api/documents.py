@@ -6,8 +6,6 @@ from typing import Any
 from tritongen.model.codec import encode, view
 from tritongen.model.findings import Finding
 
-__all__ = ["SCHEMA_VERSION", "findings_json", "left_out_json", "whole_document"]
-
 SCHEMA_VERSION = 1
 
 

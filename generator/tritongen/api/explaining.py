@@ -13,8 +13,6 @@ from tritongen.model.codec import view
 from tritongen.model.findings import Finding
 from tritongen.repository import explain as room
 
-__all__ = ["ExplainedCode", "ExplainedModel", "explain", "explain_code"]
-
 
 @dataclass(frozen=True, slots=True)
 class ExplainedModel(ApiResult):

@@ -8,8 +8,6 @@ from typing import Any
 from tritongen.api.documents import whole_document
 from tritongen.errors import ExitCode
 
-__all__ = ["ApiResult"]
-
 # Without a handler Python prints warnings on stderr by itself.
 logging.getLogger("tritongen").addHandler(logging.NullHandler())
 

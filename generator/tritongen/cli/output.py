@@ -15,11 +15,8 @@ from tritongen.model.printable import json_text, printable, printable_line
 
 if TYPE_CHECKING:
     from tritongen.repository.compare import Difference
-    from tritongen.repository.project import Project
     from tritongen.triton.server import ModelStatus
 
-# Names of models whose code is told of.
-_MAX_NAMES = 3
 
 # An option of the whole command line.
 _wishes = {"quiet": False}
@@ -309,6 +306,13 @@ class ProgressBar:
         sys.stderr.flush()
         self._shown = True
 
+    def told(self, what: str, done: int, total: int) -> None:
+        """Progress of the API: what has no measure yet is a line of its own."""
+        if what and not done and not total:
+            progress(f"{what} …")
+        else:
+            self(what, done, total)
+
 
 def suggest(command: str) -> None:
     """Name the next command, on a terminal or not; JSON has no such line."""
@@ -318,49 +322,9 @@ def suggest(command: str) -> None:
     say(f"{dim('next:')} {command}")
 
 
-def telling(project: "Project", progress: Callable[[str], None]) -> Callable[[str], None]:
-    """The progress of trials, which first tells of code that has not been met before.
-
-    Args:
-        project: whose models are tried.
-        progress: told the name of each model.
-    """
-    code = programs(project)
-
-    def progressing(name: str) -> None:
-        if name in code:
-            tell_of_code(project.root, code)
-        progress(name)
-
-    return progressing
-
-
-def programs(project: "Project") -> frozenset[str]:
-    """Models that are code of whoever made them."""
-    return frozenset(facts.name for facts in project.models if facts.format.is_code)
-
-
 def tell_of_code(folder: Path, names: Collection[str], *, served: bool = False) -> None:
-    """One line on stderr, the first time that code of a folder runs for this project.
+    """One line on stderr, the first time that code of a folder runs; see `code_notice`."""
+    from tritongen.api.code_notice import code_notice
 
-    Args:
-        folder: of the models.
-        names: of the models, or of what in tritongen.yaml names code.
-        served: whether it then runs in a server, too.
-    """
-    from tritongen.repository.project import remember_code
-
-    if not names or not remember_code(folder):
-        return
-    from tritongen.system.sandbox import sandbox_gaps
-
-    shown = ", ".join(sorted(names)[:_MAX_NAMES])
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    gaps = sandbox_gaps()
-    walls = "; ".join(gaps) if gaps else "no network, files of its own only"
-    doctor = ", see `tritongen doctor`" if gaps else ""
-    then = " and then in a server" if served else ""
-    say_error(
-        f"code of {folder} runs in a sandbox ({walls}{doctor}){then}: {shown}{more}; "
-        "--untrusted forbids it"
-    )
+    if text := code_notice(folder, names, served=served):
+        say_error(text)
