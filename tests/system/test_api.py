@@ -5,7 +5,7 @@ import pytest
 from support import format_models as make
 from support.cli import Project, fixed
 from tritongen import api
-from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_a_build_is_the_command_s(here: Project, capfd: pytest.CaptureFixture[st
     checked = api.build("models", api.BuildRequest(mode="check"))
     assert checked.to_dict() == here.json("build", "--check", expect=1)
     assert checked.exit_code is ExitCode.FINDINGS
-    would = api.build("models", api.BuildRequest(mode="dry-run", repository=here.repository))
-    assert would.to_dict() == here.json("build", "--dry-run")
+    request = api.BuildRequest(mode="dry-run", trial=False)  # what is measured is never the same
+    assert api.build("models", request).to_dict() == here.json("build", "--dry-run", "--no-trial")
     capfd.readouterr()
     written = api.build("models")
     assert capfd.readouterr() == ("", "")
@@ -85,3 +85,31 @@ def test_code_is_told_once_to_whoever_asks(
         api.inspect("models", trial=True, notice=told.append)
     assert [text.partition(" runs in a sandbox")[0] for text in told] == ["code of models"]
     assert capfd.readouterr() == ("", "")
+
+
+def test_plan(here: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    options = api.PlanOptions(provider="azure", write=False)
+    planned = api.plan("models", options, top=2)
+    assert capfd.readouterr() == ("", "")
+    same = here.json("plan", "models", "--provider", "azure", "--dry-run", "--top", "2")
+    assert planned.to_dict() == same
+    assert (planned.exit_code, len(same["options"])) == (ExitCode.OK, 2)
+    with pytest.raises(EnvironmentProblem) as raised:
+        api.plan("models", api.PlanOptions(output=here.folder / "absent" / "plan.json"))
+    assert raised.value.code == "TG004"
+
+
+def test_client(here: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    for language in ("curl", "python", "python-async", "openapi"):
+        example = api.client("dense", language=language)
+        assert capfd.readouterr() == ("", "")
+        assert (
+            example.text.rstrip("\n") + "\n" == here.run("client", "dense", "--lang", language).out
+        )
+        assert example.to_dict()["text"] == example.text
+    with pytest.raises(InvalidInputError, match="language: there is no 'java'"):
+        api.client("dense", language="java")
+    for repository, model, code in (("absent", "dense", "TG002"), (here.repository, "a", "TG306")):
+        with pytest.raises(InvalidInputError) as raised:
+            api.client(model, repository=repository)
+        assert raised.value.code == code

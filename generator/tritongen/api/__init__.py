@@ -10,32 +10,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tritongen.api.building import BuildRequest, BuiltRepository, build
+    from tritongen.api.calling import ClientExample, client
     from tritongen.api.checking import CheckedRepository, check
     from tritongen.api.explaining import ExplainedCode, ExplainedModel, explain, explain_code
     from tritongen.api.inspecting import InspectedFolder, inspect
+    from tritongen.api.planning import PlannedFleet, plan
     from tritongen.api.result import ApiResult
+    from tritongen.fleet.plan_fleet import PlanOptions
 
 __all__ = [
-    "ApiResult",
-    "BuildRequest",
-    "BuiltRepository",
-    "CheckedRepository",
-    "ExplainedCode",
-    "ExplainedModel",
-    "InspectedFolder",
-    "build",
-    "check",
-    "explain",
-    "explain_code",
-    "inspect",
-]
+    "ApiResult", "BuildRequest", "BuiltRepository", "CheckedRepository", "ClientExample",
+    "ExplainedCode", "ExplainedModel", "InspectedFolder", "PlanOptions", "PlannedFleet",
+    "build", "check", "client", "explain", "explain_code", "inspect", "plan",
+]  # fmt: skip
 
 # The modules have other names than their functions: a loaded module is an attribute here, too.
 _EXPORTS = {
     "building": ("BuildRequest", "BuiltRepository", "build"),
+    "calling": ("ClientExample", "client"),
     "checking": ("CheckedRepository", "check"),
     "explaining": ("ExplainedCode", "ExplainedModel", "explain", "explain_code"),
     "inspecting": ("InspectedFolder", "inspect"),
+    "planning": ("PlanOptions", "PlannedFleet", "plan"),
     "result": ("ApiResult",),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}

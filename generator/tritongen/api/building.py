@@ -5,13 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from tritongen.api.arguments import (
-    DEFAULT_REPOSITORY,
-    StrPath,
-    models_path,
-    refuse_other,
-    refuse_unless_positive,
-)
+from tritongen.api import arguments
+from tritongen.api.arguments import DEFAULT_REPOSITORY, StrPath
 from tritongen.api.code_notice import Notice, log_notice, telling
 from tritongen.api.documents import findings_json, left_out_json
 from tritongen.api.result import ApiResult
@@ -37,7 +32,8 @@ class BuildRequest:
         repository: to write.
         mode: ``write``; or, without writing, ``check`` for drift, ``diff`` to compare, or
             ``dry-run`` to plan.
-        weights: how weights get into the repository; what tritongen.yaml says when None.
+        weights: how weights get into the repository: ``copy``, ``hardlink``, ``symlink`` or
+            ``none``; what tritongen.yaml says when None.
         fix: make what cannot be served servable first.
         variants: to serve, by model; those of the lock where nothing is said.
         cpus: cores to plan for, over tritongen.yaml.
@@ -117,7 +113,7 @@ def build(
     """
     request = request or BuildRequest()
     _check(request)
-    root = models_path(models, request.repository)
+    root = arguments.models_path(models, request.repository)
     project = load_project(
         root,
         request.repository,
@@ -136,9 +132,9 @@ def build(
 
 
 def _check(request: BuildRequest) -> None:
-    refuse_other("mode", request.mode, get_args(_Mode))
-    refuse_other("weights", request.weights or "copy", list(WeightsMode))
-    refuse_unless_positive(
+    arguments.refuse_other("mode", request.mode, get_args(_Mode))
+    arguments.refuse_other("weights", request.weights or "copy", list(WeightsMode))
+    arguments.refuse_unless_positive(
         cpus=request.cpus,
         trial_timeout_s=request.trial_timeout_s,
         trial_memory_bytes=request.trial_memory_bytes,

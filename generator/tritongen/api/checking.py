@@ -4,12 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.api.arguments import (
-    DEFAULT_REPOSITORY,
-    StrPath,
-    existing_folder,
-    refuse_unless_positive,
-)
+from tritongen.api import arguments
+from tritongen.api.arguments import DEFAULT_REPOSITORY, StrPath
 from tritongen.api.result import ApiResult
 from tritongen.config.lint import as_document
 from tritongen.errors import ExitCode, InvalidInputError
@@ -76,15 +72,15 @@ def check(  # noqa: PLR0913  (the command's options, all but the first by name)
         InvalidInputError: TG002 no such folder, TG708 it holds no models, TG704 its lock cannot be
             read, TG009 an argument, or faults in tritongen.yaml.
     """
-    refuse_unless_positive(cpus=cpus)
+    arguments.refuse_unless_positive(cpus=cpus)
     place = Path(repository)
     found = check_repository(
-        existing_folder(place),
+        arguments.existing_folder(place),
         release=triton,
         cores=cpus,
         gpus=gpus,
         autocomplete=auto_complete,
-        models=existing_folder(Path(models)) if models is not None else None,
+        models=arguments.existing_folder(Path(models)) if models is not None else None,
         choice=CodeChoice(_codes("select", select), _codes("ignore", ignore)),
     )
     return CheckedRepository(place, found.findings, found.ignored, strict)

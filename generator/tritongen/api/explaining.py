@@ -6,7 +6,7 @@ from pathlib import Path
 from tritongen.api.arguments import DEFAULT_REPOSITORY, StrPath, models_path
 from tritongen.api.documents import findings_json
 from tritongen.api.result import ApiResult
-from tritongen.errors import CODES, Code, ExitCode, InvalidInputError
+from tritongen.errors import CODES, Code, InvalidInputError
 from tritongen.errors.explanations import CodePage, explanations
 from tritongen.model.code_choice import near_codes
 from tritongen.model.codec import view
@@ -27,11 +27,6 @@ class ExplainedModel(ApiResult):
     model: str
     values: tuple[room.Explanation, ...]
     findings: tuple[Finding, ...]
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """An explanation is never a failure."""
-        return ExitCode.OK
 
     def _document(self) -> dict[str, object]:
         return {
@@ -60,11 +55,6 @@ class ExplainedCode(ApiResult):
 
     code: Code
     page: CodePage
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """An explanation is never a failure."""
-        return ExitCode.OK
 
     def _document(self) -> dict[str, object]:
         return {**view(self.code, "id", "title", "fix"), **view(self.page, "meaning", "examples")}
