@@ -173,6 +173,27 @@ def test_an_open_loop_has_no_more_outstanding_than_it_may(served):
     engine.close()
 
 
+@pytest.mark.parametrize("load", [ClosedLoop(4), ClosedLoop(50), OpenLoop(2_000.0)])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_counted_load_has_so_many_requests_and_ends_with_the_last_answer(served, load, parts):
+    engines = [served.engine() for _ in range(parts)]
+    whole = 0
+    for part, engine in enumerate(engines):
+        generator = Generator(engine, load, 1, part, parts, requests=25)
+        generator.start()
+        generator.mark(from_begin=True)
+        generator.run(clock_ns() + 20 * SECOND)
+        assert generator.progress().exhausted
+        end = generator.finish(5.0)
+        (recorder,) = generator.records().main
+        assert recorder.codes == {}
+        assert recorder.successes == recorder.completed.sum()
+        assert end == engine.last_success_ns + 1
+        whole += recorder.successes
+        engine.close()
+    assert whole == 25
+
+
 def test_an_engine_is_used_again_for_other_levels(served):
     engine = served.engine()
     for slots in (1, 5, 2):

@@ -169,9 +169,10 @@ class Prober:
             EnvironmentProblem: TG901, the server cannot be reached at the begin.
         """
         wanted = conditions or Conditions()
-        source: LoadSource = Generator(self._engine, load, wanted.seed)
+        count = wanted.requests
+        source: LoadSource = Generator(self._engine, load, wanted.seed, requests=count)
         if self.processes > 1:
-            source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes)
+            source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes, count)
         run = run_load(source, load, wanted, self._observer.read, tell)
         run.results = level_results(run, self._subjects())
         return run

@@ -258,7 +258,7 @@ class StreamEngine(SlotEngine[_CallSlot]):
         else:
             self._note_success(slot, now)
             self.last_success_ns, self.lost = now, 0
-        if broken and self._refilling:
+        if broken and (self._refilling or self._left):
             self._retry_later(slot)
         else:
             self._proceed(slot, now)
