@@ -21,7 +21,7 @@ from tritongen.probe.load_engine import EngineOptions, RequestPlan, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.triton.address import Endpoint, Tls, parse_endpoint
+from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.messages import Message, ModelMeta, TensorMeta, WireTensor
 from tritongen.triton.statistics import ServedConfig
 
@@ -101,7 +101,8 @@ def served(request, tmp_path) -> Iterator[Served]:
         ends = request.getfixturevalue("triton")
         protocol = ClientProtocol.HTTP if kind == "http" else ClientProtocol.GRPC
         url = ends.http if kind == "http" else ends.grpc
-        yield Served(Endpoint(*parse_endpoint(url, protocol), protocol, streaming=kind == "stream"))
+        found = Endpoint.parse(url, protocol=protocol)
+        yield Served(replace(found, streaming=kind == "stream"))
 
 
 def run_closed(engine: Engine, slots: int, seconds: float) -> None:

@@ -349,7 +349,7 @@ class SlotEngine(ABC, Generic[S]):
 
     def _proceed(self, slot: S, now: int) -> None:
         """The slot is free: send the next request or let it rest."""
-        if self._refilling or self._count_down():
+        if self._refilling or (self._left and self._count_down()):
             self._begin(slot, now)
             return
         slot.busy = False
