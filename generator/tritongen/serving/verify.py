@@ -124,9 +124,8 @@ def verify(
         local, given = LocalRuns(children, code, tell), GivenSamples.of_repository(repository, data)
         grpc = client if isinstance(client, GrpcClient) else streams
         comparison = _Comparison(client, grpc, local, models, trials, seed, given)
-        pipelines = sorted(written - set(trials))
         found = [_verdict(name, comparison.of_model) for name in models]
-        found += [_verdict(name, comparison.of_pipeline) for name in pipelines]
+        found += [_verdict(name, comparison.of_pipeline) for name in sorted(written - set(trials))]
         age = RepositoryAge(client, repository, state)
         return tuple(_dated(model, age) for model in found)
 
