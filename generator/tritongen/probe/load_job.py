@@ -334,7 +334,7 @@ def _encoders(
     endpoint: Endpoint,
 ) -> tuple[Callable[[Message], bytes], Callable[[Message], Template]]:
     if endpoint.protocol is ClientProtocol.HTTP:
-        host = endpoint.address
-        return partial(request_bytes, host=host), partial(request_template, host=host)
+        to = (endpoint.address, endpoint.path, endpoint.headers)
+        return lambda m: request_bytes(m, *to), lambda m: request_template(m, *to)
     streamed = endpoint.streaming
     return partial(grpc_bytes, streamed=streamed), partial(grpc_template, streamed=streamed)

@@ -4,9 +4,10 @@ A request is tritonclient's `ModelInferRequest` behind a 5-byte prefix. tritoncl
 which takes half a second: it is imported by whoever makes a request or reads a response.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +17,8 @@ from hpack.exceptions import HPACKError
 from tritongen.probe.engines.frames import FrameError
 from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message, SharedRegion, Template, TensorMeta
 
+# Headers of most servers.
+_NONE: Mapping[str, str] = MappingProxyType({})
 _PATH = "/inference.GRPCInferenceService/ModelInfer"
 # Chosen: a server has a handful of different blocks, and each takes some 100 bytes.
 _MAX_BLOCKS = 256
@@ -40,7 +43,7 @@ class HeaderFacts:
     def failure(self) -> tuple[str, str] | None:
         """The code and message of a failed request, None for success."""
         if self.http_status not in {0, 200}:
-            return f"HTTP {self.http_status}", self.message or "the server is not gRPC"
+            return f"HTTP {self.http_status}", self.message or "the answer is not gRPC's"
         if self.grpc_status == 0:
             return None
         name = _status_names().get(self.grpc_status)
@@ -110,9 +113,15 @@ def _number(value: bytes) -> int:
     return int(value)
 
 
-def request_block(authority: str, *, secure: bool) -> bytes:
-    """The headers of every request; constant, as nothing of them is for the peer's table."""
-    headers = {
+def request_block(authority: str, *, secure: bool, headers: Mapping[str, str] = _NONE) -> bytes:
+    """The headers of every request; constant, as nothing of them is for the peer's table.
+
+    Args:
+        authority: of the server.
+        secure: whether TLS is spoken.
+        headers: sent besides, names in lower case.
+    """
+    fields = {
         ":method": "POST",
         ":scheme": "https" if secure else "http",
         ":path": _PATH,
@@ -121,9 +130,10 @@ def request_block(authority: str, *, secure: bool) -> bytes:
         "content-type": "application/grpc",
         "grpc-accept-encoding": "identity",
         "user-agent": "tritongen",
+        **headers,
     }
     block: bytes = Encoder().encode(
-        [(name, value, True) for name, value in headers.items()], huffman=False
+        [(name, value, True) for name, value in fields.items()], huffman=False
     )
     return block
 

@@ -7,29 +7,41 @@ stored, beyond the JSON at its begin.
 
 import json
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tritongen.triton.messages import Message, Template, TensorMeta, request_json
+from tritongen.triton.refusals import told
 
+# Headers of most servers.
+_NONE: Mapping[str, str] = MappingProxyType({})
 _ID_GAP = 8_888_888_888
 _MARK = b"8888888888"
 
 
-def request_bytes(message: Message, host: str) -> bytes:
+def request_bytes(
+    message: Message, host: str, path: str = "", headers: Mapping[str, str] = _NONE
+) -> bytes:
     """The whole request: request line, headers, JSON, tensors.
 
     Args:
         message: what to ask.
-        host: for the Host header, with the port.
+        host: for the Host header, with the port; one among the headers comes before it.
+        path: of the server, before the model's.
+        headers: sent besides.
     """
-    return _assemble(message, host, request_json(message.inputs, message.outputs, {}))
+    header = request_json(message.inputs, message.outputs, {})
+    return _assemble(message, _lines(host, headers), path, header)
 
 
-def request_template(message: Message, host: str) -> Template:
+def request_template(
+    message: Message, host: str, path: str = "", headers: Mapping[str, str] = _NONE
+) -> Template:
     """The same with gaps for a sequence's correlation id, start and end."""
     gaps = {"sequence_id": _ID_GAP, "sequence_start": False, "sequence_end": False}
     header = request_json(message.inputs, message.outputs, gaps)
-    rest, parts = _assemble(message, host, header), []
+    rest, parts = _assemble(message, _lines(host, headers), path, header), []
     for key, gap in zip(gaps, (_MARK, b"false", b"false"), strict=True):
         # The request's own parameters come first of its JSON.
         before, place, rest = rest.partition(b'"%s":' % key.encode() + gap)
@@ -37,13 +49,19 @@ def request_template(message: Message, host: str) -> Template:
     return Template((*parts, rest), grpc=False)
 
 
-def _assemble(message: Message, host: str, header: bytes) -> bytes:
+def _lines(host: str, headers: Mapping[str, str]) -> str:
+    given = {"host": ("Host", host)}
+    given |= {name.lower(): (name, value) for name, value in headers.items()}
+    return "".join(f"{name}: {value}\r\n" for name, value in given.values())
+
+
+def _assemble(message: Message, lines: str, path: str, header: bytes) -> bytes:
     version = f"/versions/{message.version}" if message.version else ""
     body = [tensor.data for tensor in message.inputs if isinstance(tensor.data, bytes)]
     size = len(header) + sum(map(len, body))
     head = (
-        f"POST /v2/models/{message.model}{version}/infer HTTP/1.1\r\n"
-        f"Host: {host}\r\n"
+        f"POST {path}/v2/models/{message.model}{version}/infer HTTP/1.1\r\n"
+        f"{lines}"
         "Content-Type: application/octet-stream\r\n"
         "Accept-Encoding: identity\r\n"
         f"Inference-Header-Content-Length: {len(header)}\r\n"
@@ -323,5 +341,5 @@ def error_text(parser: ResponseParser) -> str:
         body = json.loads(bytes(parser.body))
         text = body["error"] if isinstance(body, dict) and "error" in body else str(body)
     except (ValueError, RecursionError):
-        text = bytes(parser.body[:300]).decode("utf-8", "replace")
+        text = told(parser.status, parser.body, parser.headers)
     return " ".join(str(text).split())[:300]

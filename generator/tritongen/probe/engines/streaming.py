@@ -30,7 +30,7 @@ from tritongen.probe.load_engine import (
     clock_ns,
 )
 from tritongen.triton.address import Endpoint
-from tritongen.triton.grpc_client import channel_credentials
+from tritongen.triton.grpc_channel import call_metadata, channel_credentials
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 _MAX_STREAMS = 8
@@ -135,7 +135,8 @@ class StreamEngine(SlotEngine[_CallSlot]):
     def _open_stream(self) -> _Stream:
         stream = _Stream(clock_ns())
         # grpcio sends what is put into the box, until there is a None.
-        stream.call = self._method(iter(stream.outbox.get, None))
+        metadata = tuple(call_metadata(self._endpoint.headers).items())
+        stream.call = self._method(iter(stream.outbox.get, None), metadata=metadata)
         stream.reader = threading.Thread(
             target=self._read, args=(stream,), name="tritongen-stream", daemon=True
         )
@@ -258,7 +259,7 @@ class StreamEngine(SlotEngine[_CallSlot]):
         else:
             self._note_success(slot, now)
             self.last_success_ns, self.lost = now, 0
-        if broken and self._refilling:
+        if broken and (self._refilling or self._left):
             self._retry_later(slot)
         else:
             self._proceed(slot, now)
