@@ -1,7 +1,7 @@
 """What is given to the API: folders, files and numbers, checked before the work."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
@@ -63,13 +63,12 @@ def refuse_unless_positive(**numbers: float | None) -> None:
             raise InvalidInputError("TG009", f"must be a number above 0, got {value!r}", where=name)
 
 
-def refuse_other(name: str, value: str, known: Iterable[str]) -> None:
+def refuse_other(name: str, value: str, known: Collection[str]) -> None:
     """A word that must be one of those known.
 
     Raises:
         InvalidInputError: TG009, it is another.
     """
-    words = tuple(known)
-    if value not in words:
-        fix = f"Use one of {', '.join(words)}."
+    if value not in known:
+        fix = f"Use one of {', '.join(known)}."
         raise InvalidInputError("TG009", f"there is no {value!r}", where=name, fix=fix)

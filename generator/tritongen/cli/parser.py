@@ -142,12 +142,9 @@ def models_folder(options: argparse.Namespace) -> Path:
     Raises:
         InvalidInputError: TG002, there is no such thing, or none is known.
     """
-    if options.models is None:
-        from tritongen.repository.project import last_models
-
-        # Whoever prints a command for the same models finds the folder in the options, too.
-        options.models = last_models(options.repository)
-    return arguments.models_path(options.models, options.repository)
+    found = arguments.models_path(options.models, options.repository)
+    options.models = found  # for whoever prints a command for the same models
+    return found
 
 
 def known_models(options: argparse.Namespace) -> Path | None:
