@@ -43,7 +43,8 @@ else:
   who has given them no handler. `progress` takes a function of `(what, done, total)`: `total` is 0
   where nobody knows it, and `what` is empty where the last one has ended.
 - Code of the models folder runs as it does for the commands, in [the sandbox](trust.md);
-  `untrusted=True` forbids it. The variable `TRITONGEN_UNTRUSTED` is the command line's alone.
+  `untrusted=True` forbids it. The variables `TRITONGEN_UNTRUSTED` and `TRITONGEN_TOKEN` are the
+  command line's alone.
 - `StrPath` is `str | os.PathLike[str]`, and `DEFAULT_REPOSITORY` is `model_repository`.
 - Relative paths and the folder `.tritongen`, in which the tool remembers where models lie, are
   those of the current folder.

@@ -113,3 +113,25 @@ def test_client(here: Project, capfd: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(InvalidInputError) as raised:
             api.client(model, repository=repository)
         assert raised.value.code == code
+
+
+def test_verify(
+    served: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(served.folder)
+    address = served.json("status")["endpoints"]["http"]
+    told: list[str] = []
+    for url in ("", address):
+        verified = api.verify(url=url, notice=told.append)
+        assert capfd.readouterr() == ("", "")
+        assert verified.to_dict() == served.json("verify", *(["-u", url] if url else []))
+        assert verified.exit_code is ExitCode.OK
+    assert told == []  # no model is code
+    smuggled = api.Access(headers={"x-key": "a\r\nHost: other"})
+    for url, access, code in ((address, smuggled, "TG304"), ("no address", None, "TG304")):
+        with pytest.raises(InvalidInputError) as raised:
+            api.verify(url=url, access=access)
+        assert raised.value.code == code
+    with pytest.raises(EnvironmentProblem) as absent:
+        api.verify(url="localhost:1")
+    assert absent.value.code == "TG814"

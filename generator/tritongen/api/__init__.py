@@ -16,23 +16,31 @@ if TYPE_CHECKING:
     from tritongen.api.inspecting import InspectedFolder, inspect
     from tritongen.api.planning import PlannedFleet, plan
     from tritongen.api.result import ApiResult
+    from tritongen.api.verifying import VerifiedRepository, verify
     from tritongen.fleet.plan_fleet import PlanOptions
+    from tritongen.triton.access import Access
+    from tritongen.triton.address import Tls
 
 __all__ = [
-    "ApiResult", "BuildRequest", "BuiltRepository", "CheckedRepository", "ClientExample",
-    "ExplainedCode", "ExplainedModel", "InspectedFolder", "PlanOptions", "PlannedFleet",
-    "build", "check", "client", "explain", "explain_code", "inspect", "plan",
+    "Access", "ApiResult", "BuildRequest", "BuiltRepository", "CheckedRepository",
+    "ClientExample", "ExplainedCode", "ExplainedModel", "InspectedFolder", "PlanOptions",
+    "PlannedFleet", "Tls", "VerifiedRepository", "build", "check", "client", "explain",
+    "explain_code", "inspect", "plan", "verify",
 ]  # fmt: skip
 
 # The modules have other names than their functions: a loaded module is an attribute here, too.
 _EXPORTS = {
-    "building": ("BuildRequest", "BuiltRepository", "build"),
-    "calling": ("ClientExample", "client"),
-    "checking": ("CheckedRepository", "check"),
-    "explaining": ("ExplainedCode", "ExplainedModel", "explain", "explain_code"),
-    "inspecting": ("InspectedFolder", "inspect"),
-    "planning": ("PlanOptions", "PlannedFleet", "plan"),
-    "result": ("ApiResult",),
+    "api.building": ("BuildRequest", "BuiltRepository", "build"),
+    "api.calling": ("ClientExample", "client"),
+    "api.checking": ("CheckedRepository", "check"),
+    "api.explaining": ("ExplainedCode", "ExplainedModel", "explain", "explain_code"),
+    "api.inspecting": ("InspectedFolder", "inspect"),
+    "api.planning": ("PlannedFleet", "plan"),
+    "api.result": ("ApiResult",),
+    "api.verifying": ("VerifiedRepository", "verify"),
+    "fleet.plan_fleet": ("PlanOptions",),
+    "triton.access": ("Access",),
+    "triton.address": ("Tls",),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
@@ -42,7 +50,7 @@ if not TYPE_CHECKING:  # else every misspelt name would have a type
         """A function or a class of the API, loaded when it is first asked for."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value = getattr(import_module(f"tritongen.{_HOMES[name]}"), name)
         return value
 
     def __dir__() -> list[str]:
