@@ -25,6 +25,7 @@ EXAMPLES = """\
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
   tritongen probe -m ocr --find knee        where throughput stops growing
   tritongen probe -m ocr --goal 'p99<5ms'   greatest rate that holds the goal
+  tritongen probe -m ocr --client both      the server's capacity, and what tritonclient gets of it
   tritongen probe --compare before.json after.json
 """
 
@@ -92,6 +93,14 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sequence", type=int, default=0, metavar="N", help="steps of a sequence")
     group.add_argument(
         "--processes", type=int, default=1, metavar="N", help="that make the load (default: 1)"
+    )
+    group.add_argument(
+        "--client",
+        choices=("auto", "fast", "tritonclient", "both"),
+        default="auto",
+        help="what sends: fast, which costs little beside the server; tritonclient, as a Python "
+        "service does; auto: fast, and tritonclient for streams; both in interleaved pairs "
+        "(default: %(default)s)",
     )
     group.add_argument("--streaming", action="store_true", help="use gRPC streams")
     group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
@@ -195,6 +204,11 @@ def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
 
         found = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
         return ProbeResults(found[0], comparisons=found[1])
+    if args.client == "both":
+        from tritongen.probe.questions.comparison import compare_clients
+
+        found = compare_clients(Path.cwd(), request, args.tolerance, tell)
+        return ProbeResults(found[0], comparisons=found[1], compared=("fast", "tritonclient"))
     if args.goal or args.find:
         from tritongen.probe.questions.goal_and_knee import search
 
@@ -207,6 +221,7 @@ def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
 def _check_question(args: argparse.Namespace) -> None:
     """One question at a time."""
     asked = [f"--{name}" for name in ("find", "goal", "compare", "against") if getattr(args, name)]
+    asked += ["--client both"] if args.client == "both" else []
     if len(asked) > 1:
         raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
     if asked in (["--find"], ["--goal"]) and args.schedule:
@@ -250,7 +265,7 @@ def _live(bar: ProgressBar) -> "Tell":
 def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.model.client_protocol import ClientProtocol
     from tritongen.probe.level import Conditions
-    from tritongen.probe.load_engine import EngineOptions
+    from tritongen.probe.load_engine import EngineOptions, LoadClient
     from tritongen.probe.load_job import InputOptions
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.statistics.measurement import WantedPrecision
@@ -261,7 +276,8 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     loads = _loads(args)
     budget = args.duration or args.time_budget or max(_BUDGET_S, *map(_least_length, loads))
     authority = Path(args.ca) if args.ca else None
-    options = EngineOptions()
+    client = LoadClient.AUTO if args.client == "both" else LoadClient(args.client)
+    options = EngineOptions(client)
     if args.max_outstanding is not None:
         options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(

@@ -117,7 +117,7 @@ def _unusable(address: str, reason: str) -> EnvironmentProblem:
 
 
 # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
-_UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
+UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
 # Chosen: beside four copies of the largest answer, on the way from the socket to a message.
 _FLOOD_BYTES = 32 << 20
 _WATCH_S = 0.02
@@ -333,7 +333,7 @@ class GrpcClient(ClientBase):
                 what = "its answers take more memory than they may"
                 raise EnvironmentProblem("TG839", what, where=self.address) from error
             status = str(error.status() or "")
-            unreachable = "UNAVAILABLE" in status and any(word in text for word in _UNREACHABLE)
+            unreachable = "UNAVAILABLE" in status and any(word in text for word in UNREACHABLE)
             code = "TG815"
             if unreachable or "DEADLINE_EXCEEDED" in status:
                 tls = self.tls is not None and "handshake" in text.lower()
