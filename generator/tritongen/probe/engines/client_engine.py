@@ -12,7 +12,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,9 +23,9 @@ from tritongen.triton.address import Endpoint
 
 # Chosen: how long what a closed loop did may wait to be handled. Handling more of it at a time
 # would keep the threads that send from running for longer.
-_HANDLE_S = 0.01
-# For what is outstanding when an engine is closed, and for each of its threads to end. Chosen.
-MAX_JOIN_S = 1.0
+_HANDLE_S = 0.02
+# For what is outstanding when an engine is closed, and for its threads to end. Chosen.
+_MAX_JOIN_S = 1.0
 _MAX_MESSAGE_CHARACTERS = 300
 
 Failure = tuple[str, str]
@@ -69,6 +69,7 @@ class ClientEngine(SlotEngine[C]):
         # A closed descriptor's number is given to the next file: no thread may write to it.
         self._waking = threading.Lock()
         self._closed = False
+        self._threads: list[threading.Thread] = []
 
     @abstractmethod
     def _issue(self, slot: C) -> None:
@@ -121,7 +122,7 @@ class ClientEngine(SlotEngine[C]):
         before = self._given_up()
         super().cancel_outstanding()
         # The answers that came just now.
-        limit = clock_ns() + round(MAX_JOIN_S * 1e9)
+        limit = clock_ns() + round(_MAX_JOIN_S * 1e9)
         while self.outstanding and clock_ns() < limit:
             self.poll(_HANDLE_S)
         return self._given_up() - before
@@ -134,7 +135,7 @@ class ClientEngine(SlotEngine[C]):
         if self._closed:
             return
         self._sending = self._refilling = False
-        limit = clock_ns() + round(MAX_JOIN_S * 1e9)
+        limit = clock_ns() + round(_MAX_JOIN_S * 1e9)
         while self._calls and clock_ns() < limit:
             time.sleep(0.001)
         left = list(self._calls.values())
@@ -145,10 +146,19 @@ class ClientEngine(SlotEngine[C]):
             self._release(slot)
         self._slots.clear()
         self._shut()
+        limit = clock_ns() + round(_MAX_JOIN_S * 1e9)
+        for thread in self._threads:
+            thread.join(max(limit - clock_ns(), 0) / 1e9)
         with self._waking:
             self._closed = True
             self._epoll.close()
             os.close(self._wake)
+
+    def _start_thread(self, target: Callable[..., None], *arguments: object) -> None:
+        """Run something that may take its time; `close` waits for it, though not for ever."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self._threads[-1].start()
 
     def _begin(self, slot: C, intended_ns: int) -> None:
         """Send the slot's next request."""

@@ -5,6 +5,7 @@ final response. tritonclient does not tell which request of a stream an error is
 a stream of its own.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -94,12 +95,10 @@ class _StreamSlot(CallSlot):
     Attributes:
         client: its own, since a client has one stream.
         stream: number of its stream, 0 while there is none.
-        silent: whether its stream may owe an answer that nobody waits for.
     """
 
     client: Any = None
     stream: int = 0
-    silent: bool = False
 
 
 class StreamClientEngine(_GrpcEngine[_StreamSlot]):
@@ -115,14 +114,15 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
             self._open_stream(slot)
 
     def _open_stream(self, slot: _StreamSlot) -> None:
-        if slot.client is None:
-            slot.client = self._make_client()
+        self._release(slot)
         self._opened += 1
-        # Nothing that the old stream still says is for the new one.
-        slot.stream = self._opened
-        slot.client.stop_stream(cancel_requests=slot.silent)
-        slot.silent = False
-        slot.client.start_stream(partial(self._heard, slot, slot.stream))
+        slot.client, slot.stream = self._make_client(), self._opened
+        # The thread that reads the stream is as the one that starts it: it must not keep the
+        # process from ending, since gRPC makes it wait for ever after a message it cannot read.
+        heard = partial(self._heard, slot, slot.stream)
+        starting = threading.Thread(target=slot.client.start_stream, args=(heard,), daemon=True)
+        starting.start()
+        starting.join()
 
     def _issue(self, slot: _StreamSlot) -> None:
         if not slot.stream:
@@ -142,7 +142,7 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
     ) -> None:
         """A response, or the end of a stream; runs in the stream's thread."""
         if stream != slot.stream:
-            return
+            return  # nothing that an old stream still says is for the new one
         now, number, final = clock_ns(), slot.number, error is not None
         failure = None
         if error is None:
@@ -168,14 +168,26 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
         return failure
 
     def _abandon(self, slot: _StreamSlot) -> None:
-        slot.silent = True
+        """The next request opens another stream."""
+        slot.stream = 0
 
     def _release(self, slot: _StreamSlot) -> None:
         if slot.client is not None:
-            slot.stream = -1
-            slot.client.stop_stream(cancel_requests=slot.silent)
-            slot.client.close()
-            slot.client = None
+            self._start_thread(_close, slot.client)
+        slot.client, slot.stream = None, 0
 
     def _shut(self) -> None:
         """Each slot has its own client."""
+
+
+def _close(client: Any) -> None:  # noqa: ANN401  (tritonclient has no types)
+    """End the client's stream and its channel, whatever its server does.
+
+    Without cancelling, tritonclient waits for the server to end the stream; having cancelled, it
+    leaves the thread that waits for requests behind, unless that is told through its queue.
+    """
+    requests = getattr(getattr(client, "_stream", None), "_request_queue", None)
+    client.stop_stream(cancel_requests=True)
+    if requests is not None:
+        requests.put(None)
+    client.close()

@@ -6,23 +6,20 @@ Its clients belong to the thread that made them. Its `async_infer` is no alterna
 
 import queue
 import ssl
-import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.client_engine import (
-    MAX_JOIN_S,
     CallSlot,
     ClientEngine,
     Failure,
     message_of,
 )
 from tritongen.probe.engines.infer_calls import InferCall, client_module
-from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
-from tritongen.triton.address import Endpoint, Tls
+from tritongen.probe.load_engine import FailureCode, clock_ns
+from tritongen.triton.address import Tls
 
 # What geventhttpclient says where a response ends too soon.
 _CUT = ("closed", "Incomplete")
@@ -42,13 +39,6 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
     name = "tritonclient HTTP"
     _slot_kind = _ThreadSlot
 
-    def __init__(
-        self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
-    ) -> None:
-        """Prepare; nothing is opened yet."""
-        super().__init__(endpoint, plans, options)
-        self._workers: list[threading.Thread] = []
-
     def _prepare(self, slot: _ThreadSlot) -> None:
         if slot.inbox is None:
             slot.inbox = self._hire(slot)
@@ -56,12 +46,7 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
     def _hire(self, slot: _ThreadSlot) -> _Inbox:
         """A thread for the slot."""
         inbox: _Inbox = queue.SimpleQueue()
-        worker = threading.Thread(
-            target=self._work, args=(slot, inbox), name="tritongen-infer", daemon=True
-        )
-        self._workers = [one for one in self._workers if one.is_alive()]
-        self._workers.append(worker)
-        worker.start()
+        self._start_thread(self._work, slot, inbox)
         return inbox
 
     def _work(self, slot: _ThreadSlot, inbox: _Inbox) -> None:
@@ -109,8 +94,7 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
             slot.inbox = None
 
     def _shut(self) -> None:
-        for worker in self._workers:
-            worker.join(MAX_JOIN_S)
+        """Each slot has its own client."""
 
     def _describe(self, slot: _ThreadSlot, fault: Exception) -> Failure:
         from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError  # likewise
