@@ -9,10 +9,9 @@ import re
 from pathlib import Path
 
 from probe_bench_models import Model
-from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.http_messages import request_bytes
 from tritongen.probe.load_job import InputOptions, prepare_job
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 
 _UNITS_US = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -22,8 +21,7 @@ def wrk_command(
     address: str, model: Model, concurrency: int, seconds: float, folder: Path
 ) -> list[str]:
     """The command for a closed loop of one request of zeros."""
-    endpoint = Endpoint(*parse_endpoint(address, ClientProtocol.HTTP))
-    control = ServerControl(endpoint)
+    control = ServerControl(Endpoint.parse(address))
     values = dict.fromkeys(model.inputs, "zeros")
     shapes = {name: tuple(map(int, dims.split(","))) for name, dims in model.shapes}
     job = prepare_job(control, model.name, InputOptions(values=values, shapes=shapes))

@@ -12,11 +12,16 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
+from support.probe_engines import job_of_rows
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.model.tensors import DType
 from tritongen.probe.engines import grpc_messages, http_messages
 from tritongen.probe.engines.infer_calls import CallTemplate, client_module, infer_call
+from tritongen.probe.load_engine import EngineOptions, LoadClient, clock_ns
+from tritongen.probe.load_job import make_plan
+from tritongen.probe.prober import make_engine
+from tritongen.triton.address import Endpoint
 from tritongen.triton.messages import Message, SharedRegion, WireTensor
 from tritongen.triton.tensor_bytes import encode
 
@@ -142,6 +147,26 @@ def taken_apart(head: bytes, body: bytes) -> tuple[str, dict[str, str], bytes]:
     found = headers(head)
     kept = {name: found[name] for name in wanted if name in found}
     return head.decode().split("\r\n")[0], kept, body
+
+
+def test_the_client_sends_the_headers_and_the_path_of_its_endpoint(recorder):
+    given = {"X-Key": "abc", "Host": "gateway.example"}
+    endpoint = replace(Endpoint.parse(f"http://{recorder.http}/api/x"), headers=given)
+    job = replace(job_of_rows(), messages=(MESSAGES["FP32 batch 1"],))
+    engine = make_engine(
+        endpoint, [make_plan(job, endpoint, client=LoadClient.TRITONCLIENT)], EngineOptions()
+    )
+    engine.open(1, closed=False)
+    engine.submit(0, clock_ns())
+    head, _ = recorder.bodies.get(timeout=10.0)
+    engine.close()
+    ours = http_messages.request_bytes(job.messages[0], recorder.http, "/api/x", given)
+    wanted = headers(ours.partition(b"\r\n\r\n")[0])
+    assert head.split(b"\r\n")[0] == ours.split(b"\r\n")[0]
+    assert (wanted["x-key"], wanted["host"]) == ("abc", "gateway.example")
+    assert {name: headers(head)[name] for name in ("x-key", "host")} == {
+        name: wanted[name] for name in ("x-key", "host")
+    }
 
 
 def sent_over_grpc(recorder: Recorder, call) -> bytes:

@@ -21,7 +21,7 @@ from tritongen.probe.load_engine import EngineOptions, LoadClient, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.queueing import ClosedLoop, OpenLoop
-from tritongen.triton.address import Endpoint, Tls, parse_endpoint
+from tritongen.triton.address import Endpoint, Tls
 from tritongen.triton.messages import Message, ModelMeta, TensorMeta, WireTensor
 from tritongen.triton.statistics import ServedConfig
 
@@ -107,8 +107,8 @@ def served(request, tmp_path) -> Iterator[Served]:
     if not kind.startswith("synthetic"):
         ends = request.getfixturevalue("triton")
         url = ends.http if protocol is ClientProtocol.HTTP else ends.grpc
-        place = parse_endpoint(url, protocol)
-        yield Served(Endpoint(*place, protocol, streaming=streaming), client)
+        found = Endpoint.parse(url, protocol=protocol)
+        yield Served(replace(found, streaming=streaming), client)
         return
     if protocol is ClientProtocol.HTTP:
         context = synthetic_server(Behaviour(latency_s=0.001), tmp_path)
@@ -185,6 +185,27 @@ def test_an_open_loop_has_no_more_outstanding_than_it_may(served):
     assert generator.progress().capped > 0
     assert generator.records().main[0].successes > 10
     engine.close()
+
+
+@pytest.mark.parametrize("load", [ClosedLoop(4), ClosedLoop(50), OpenLoop(2_000.0)])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_counted_load_has_so_many_requests_and_ends_with_the_last_answer(served, load, parts):
+    engines = [served.engine() for _ in range(parts)]
+    whole = 0
+    for part, engine in enumerate(engines):
+        generator = Generator(engine, load, 1, part, parts, requests=25)
+        generator.start()
+        generator.mark(from_begin=True)
+        generator.run(clock_ns() + 20 * SECOND)
+        assert generator.progress().exhausted
+        end = generator.finish(5.0)
+        (recorder,) = generator.records().main
+        assert recorder.codes == {}
+        assert recorder.successes == recorder.completed.sum()
+        assert end == engine.last_success_ns + 1
+        whole += recorder.successes
+        engine.close()
+    assert whole == 25
 
 
 def test_an_engine_is_used_again_for_other_levels(served):

@@ -90,7 +90,12 @@ class VirtualEngine:
             self.max_outstanding = max_outstanding
         self.closed, self._sending, self._slots = closed, True, slots
 
-    def start(self) -> None:
+    @property
+    def sending(self) -> bool:
+        return self._sending
+
+    def start(self, requests: int | None = None) -> None:
+        assert requests is None, "counted loads are for real engines"
         for index in range(self._slots):
             self._send(index % len(self.targets), self.clock())
 

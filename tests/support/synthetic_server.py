@@ -49,6 +49,7 @@ class Behaviour:
         exit_after: the server ends itself with this request, 0 for never.
         chunked: responses are sent in chunks.
         close: every response closes its connection.
+        version: of HTTP.
         extensions: what the server says that it can do.
         seed: of the spread.
         certificate: file with certificate and key for TLS, empty for none.
@@ -68,6 +69,7 @@ class Behaviour:
     exit_after: int = 0
     chunked: bool = False
     close: bool = False
+    version: str = "1.1"
     extensions: tuple[str, ...] = ("binary_tensor_data", "statistics", "system_shared_memory")
     seed: int = 1
     certificate: str = ""
@@ -267,7 +269,8 @@ class _Server:
 def _head(
     status: int, size: int, json_size: int | None, behaviour: Behaviour | None = None
 ) -> bytes:
-    lines = [f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}"]
+    version = behaviour.version if behaviour is not None else "1.1"
+    lines = [f"HTTP/{version} {status} {'OK' if status == 200 else 'No'}"]
     lines.append("Content-Type: application/octet-stream")
     if json_size is not None:
         lines.append(f"Inference-Header-Content-Length: {json_size}")

@@ -250,8 +250,8 @@ def test_arguments(project: Project) -> None:
         ("logs", "-n", "0"),
         ("check", "--gpus", "-1"),
         ("check", "--cpus", "0"),
-        ("verify", "-u", "http://127.0.0.1:8000"),
-        ("verify", "-u", "no port"),
+        ("verify", "--header", "a: b"),
+        ("observe", "--prometheus", "http://127.0.0.1:9", "--ca", "ca.pem"),
         ("explain",),
         ("init",),
     ):

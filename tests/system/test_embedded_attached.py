@@ -101,7 +101,10 @@ def test_drift_from_the_repository_on_disk(elsewhere: Elsewhere, project: Projec
     ("words", "code"),
     [
         (("-u", "ftp://host"), "TG304"),
-        (("-u", "http://host/path"), "TG304"),
+        (("-u", "http://host/path/v2"), "TG304"),
+        (("-u", "grpc://host/path"), "TG304"),
+        (("-u", "host", "--key", "key.pem"), "TG009"),
+        (("-u", "host", "--header", f"Content-Length: {SECRET}"), "TG304"),
         (("-u", "http://host", "--insecure"), "TG304"),
         (("-u", "host", "--header", SECRET), "TG304"),
         (("-u", "host", "--header", f"a b: {SECRET}"), "TG304"),

@@ -13,7 +13,8 @@ from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.gather_evidence import TrialPolicy
 from tritongen.repository.project import load_project, read_lock
 from tritongen.serving.verify import verify
-from tritongen.trial import TrialOptions
+from tritongen.trial.child_request import TrialOptions
+from tritongen.triton.address import Endpoint
 from tritongen.triton.http_client import HttpClient
 
 # One of every backend; the wide ones have two threads and work enough for both.
@@ -90,7 +91,8 @@ def served(tmp_path_factory, embedded_runtime):
 def test_every_model_is_ready_and_right(served, tmp_path):
     repository, server, _ = served
     assert [item.name for item in server.statuses if not item.ready] == []
-    found = verify(tmp_path, repository, address=server.server.endpoints.http)
+    endpoint = Endpoint.parse(server.server.endpoints.http)
+    found = verify(tmp_path, repository, endpoint=endpoint)
     assert {item.name: item.reason for item in found if not item.ok} == {}
     assert len(found) == 15
     (scored,) = [item for item in found if item.name == "scored"]

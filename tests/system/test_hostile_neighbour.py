@@ -19,10 +19,10 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.probe.probed_server import connect
 from tritongen.serving import reaper
-from tritongen.serving.attached import AttachOptions
 from tritongen.serving.embedded.embedded_runtime import EmbeddedRuntime
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.system.processes import SERVER, region_prefix
+from tritongen.triton.access import Access
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import ServerState
 from tritongen.triton.server_state import StateStore
@@ -209,8 +209,9 @@ def test_an_impostor_at_localhost_is_given_no_key(watched: Watched):
     project = Path(watched.state.repository).parent / "project"
     port = watched.state.endpoints.http.rpartition(":")[2]
     StateStore(project).write(watched.state)
-    endpoint = AttachOptions(f"localhost:{port}", project=project).endpoint()
-    assert watched.state.key in endpoint.headers.values()
+    endpoint = Access().endpoint(f"localhost:{port}", project=project)
+    assert watched.state.key in endpoint.keys.values()
+    assert not endpoint.headers
     assert endpoint.host == "127.0.0.1"
     request = ProbeRequest(url=f"localhost:{port}")
     with connect(project, request) as probed:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from tritongen.probe.load_engine import EngineOptions
 from tritongen.probe.load_job import make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.system.process_usage import peak_bytes, reset_peak
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.connect import ServerClient
 from tritongen.triton.grpc_client import GrpcClient
 from tritongen.triton.http_client import HttpClient
@@ -78,7 +79,7 @@ def asked(seed: int, what: str, question: Callable[[], object], limit_s: float =
 
 def loaded(address: str, protocol: ClientProtocol, *, streaming: bool = False) -> None:
     """A level of a closed loop against the server; how its requests end is all one."""
-    endpoint = Endpoint(*parse_endpoint(address, protocol), protocol, streaming=streaming)
+    endpoint = replace(Endpoint.parse(address, protocol=protocol), streaming=streaming)
     options = EngineOptions(connections=2, timeout_s=LIMIT_S / 2)
     engine = make_engine(endpoint, [make_plan(job_of_rows(), endpoint)], options)
     try:
@@ -141,8 +142,7 @@ def ask_each() -> None:
 def test_scrapes(seeds: range) -> None:
     def scrape(server: tuple[int, str]) -> None:
         seed, address = server
-        host, _, port = address.rpartition(":")
-        asked(seed, "page", partial(metrics_page, host, int(port), LIMIT_S))
+        asked(seed, "page", partial(metrics_page, Endpoint.parse(address), LIMIT_S))
         # Its own limit is 30 s, longer than any script lasts.
         history = partial(prometheus_history, f"http://{address}", 0.0, 60.0, 1.0)
         asked(seed, "history", history, 30.0)

@@ -173,7 +173,7 @@ def test_no_server_and_no_address(folder):
         grpc = folder.error("probe", "-u", address, "--protocol", "grpc", expect=3)
         assert grpc["code"] == "TG901"
     assert folder.error("probe", expect=3)["code"] == "TG901"
-    assert folder.error("probe", "-u", "no such host:1", expect=2)["code"] == "TG905"
+    assert folder.error("probe", "-u", "no such host:1", expect=2)["code"] == "TG304"
     assert folder.error("probe", "-u", "nowhere.invalid:8000", expect=3)["code"] == "TG901"
 
 
@@ -198,12 +198,26 @@ def test_an_unknown_model_is_told(folder, tmp_path):
     assert error["where"] == "other"
 
 
-@pytest.mark.parametrize("behaviour", [{"chunked": True}, {"close": True}])
+@pytest.mark.parametrize(
+    "behaviour", [{"chunked": True}, {"close": True}, {"version": "1.0", "close": True}]
+)
 def test_responses_may_be_chunked_or_close_their_connection(folder, tmp_path, behaviour):
     with serving(tmp_path, latency_s=0.002, **behaviour) as server:
         found, _ = level(folder, server, "--concurrency", "4")
     assert found["requests"]["failed"] == 0
     assert found["requests"]["ok"] > 50
+
+
+@pytest.mark.parametrize("load", [("--concurrency", "4"), ("--rate", "500")])
+def test_failed_requests_count_for_the_end_of_a_level_too(folder, tmp_path, load):
+    with serving(tmp_path, latency_s=0.002, drop_share=0.2, fail_share=0.2) as server:
+        words = ("probe", "-u", server.address, "-m", "echo", "--request-count", "100", *load)
+        (found,) = folder.json(*words)["levels"]
+    assert found["requests"]["sent"] == 100
+    assert 20 < found["requests"]["failed"] < 60
+    assert found["throughput_per_s"]["value"] == pytest.approx(
+        found["requests"]["ok"] / found["duration_s"], rel=0.05
+    )
 
 
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -257,6 +271,8 @@ def idle(tmp_path_factory) -> Iterator[SyntheticServer]:
         (("--schedule", "nowhere.txt"), "TG905"),
         (("--batch", "0"), "TG905"),
         (("--max-outstanding", "0", "--rate", "5"), "TG905"),
+        (("--request-count", "0"), "TG009"),
+        (("--request-count", "5", "--find", "knee"), "TG905"),
         (("--confidence", "1.5"), "TG905"),
         (("--shape", "IN"), "TG905"),
         (("--values", "IN"), "TG905"),

@@ -18,7 +18,7 @@ from tritongen.probe.load_job import InputOptions, prepare_job
 from tritongen.probe.prober import Prober
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.serving.protocol import ModelControl
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.server import Endpoints
 from tritongen.triton.server_state import StateStore, project_label
@@ -253,7 +253,7 @@ def test_the_library_measures_level_after_level_over_the_same_connections(live, 
     kind = ClientProtocol(protocol)
     ends: Endpoints = live.server.server.endpoints
     url = ends.http if kind is ClientProtocol.HTTP else ends.grpc
-    endpoint = Endpoint(*parse_endpoint(url, kind), kind)
+    endpoint = Endpoint.parse(url, protocol=kind)
     control = ServerControl(endpoint)
     job = prepare_job(control, "echo", InputOptions(seed=3))
     short = Conditions(budget_s=0.3, fixed=True, warmup_s=0.1)

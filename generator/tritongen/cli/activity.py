@@ -13,7 +13,7 @@ from tritongen import __version__
 from tritongen.cli import output
 from tritongen.errors import TritongenError
 from tritongen.system.activity_log import LOG_FILE, ActivityLog
-from tritongen.triton.address import shown_address
+from tritongen.triton.address import shown_address, shown_header
 
 _log = logging.getLogger(__name__)
 _STATE_FOLDER = ".tritongen"
@@ -91,5 +91,5 @@ def _shown(name: str, value: object) -> str:
         return f"[{', '.join(_shown(name, item) for item in value)}]"
     text = str(value)
     if name == "header":
-        return f"{text.partition(':')[0]}: ***"
+        return shown_header(text)
     return shown_address(text) if "@" in text else text

@@ -16,6 +16,7 @@ from tritongen.cli.parser import (
     positive_int,
     seconds,
 )
+from tritongen.cli.server_options import add_server_options, server_access
 from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode
 from tritongen.model.codec import significant, view
@@ -40,9 +41,9 @@ def register(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_known_models("folder of models with tritongen.yaml")
     place = parser.add_mutually_exclusive_group()
-    place.add_argument(
-        "-u", "--url", action="append", default=[], metavar="HOST:PORT",
-        help="HTTP or metrics port of a server (default: this project's); several add up",
+    add_server_options(
+        parser, place, action="append", default=[],
+        help="of a server, or of its metrics port (default: this project's); several add up",
     )  # fmt: skip
     place.add_argument("--prometheus", default="", metavar="URL", help="read its history instead")
     parser.add_argument(
@@ -82,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
     )
     from tritongen.system.files import write_atomic
 
+    access = server_access(options)
     if options.write:
         models_folder(options)  # says why there is none
     models = known_models(options)
@@ -93,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
         options.seconds,
         options.interval,
         options.replicas,
+        access,
     )
     expected = expectations(models, options.repository, options.plan)
     length_s = 0.0 if options.prometheus else options.seconds

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.cli.output import ProgressBar
-from tritongen.cli.parser import CommandParser, positive_float, seconds, writable_file
+from tritongen.cli.parser import (
+    CommandParser,
+    positive_float,
+    positive_int,
+    seconds,
+    writable_file,
+)
+from tritongen.cli.server_options import (
+    ADDRESS,
+    add_server_options,
+    server_access,
+    shown_command,
+)
 from tritongen.cli.time_limit import time_limit
 from tritongen.errors import InvalidInputError
 
@@ -26,12 +38,15 @@ EXAMPLES = """\
   tritongen probe -m ocr --find knee        where throughput stops growing
   tritongen probe -m ocr --goal 'p99<5ms'   greatest rate that holds the goal
   tritongen probe -m ocr --client both      the server's capacity, and what tritonclient gets of it
+  tritongen probe -u https://HOST/api/x --header-file key.txt --request-count 500
   tritongen probe --compare before.json after.json
 """
 
 
 # Time for a level, seconds. Chosen.
 _BUDGET_S = 10.0
+# Of one that ends with its requests: a day, of which nobody waits for the end. Chosen.
+_COUNTED_S = 86_400.0
 _FILE_FORMATS = ("json", "csv", "html")
 
 
@@ -46,7 +61,7 @@ def register(parser: CommandParser) -> None:
     parser.add_time_limit(None, "of the whole command, what was measured by then is told")
 
 
-def _add_target(parser: argparse.ArgumentParser) -> None:
+def _add_target(parser: CommandParser) -> None:
     group = parser.add_argument_group("server and models")
     group.add_argument(
         "-m",
@@ -57,13 +72,13 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
         help="repeatable; models with a share are probed at once (default: every ready model)",
     )
     group.add_argument(
-        "-u", "--url", default="", metavar="HOST:PORT[,HOST:PORT]",
-        help="default: this project's server; of several replicas, each gets its share of the load",
+        "--protocol", choices=("http", "grpc"), help="(default: the address's own, else http)"
+    )
+    group = add_server_options(
+        parser, metavar="ADDRESS[,ADDRESS]",
+        help=f"{ADDRESS}; of several replicas, each gets its share of the load",
     )  # fmt: skip
-    group.add_argument("--protocol", choices=("http", "grpc"), default="http")
-    group.add_argument("--tls", action="store_true", help="speak TLS")
-    group.add_argument("--ca", default="", metavar="FILE", help="certificates to trust")
-    group.add_argument("--insecure", action="store_true", help="do not check the certificate")
+    parser.add_flags(group, tls="speak TLS where the address has no scheme")
 
 
 def _add_load(parser: argparse.ArgumentParser) -> None:
@@ -125,11 +140,15 @@ def _add_measurement(parser: argparse.ArgumentParser) -> None:
         "--duration", type=seconds, metavar="TIME", help="measure each level for so long"
     )
     group.add_argument(
+        "--request-count", type=positive_int, metavar="N",
+        help="end each level with N requests, without warm-up",
+    )  # fmt: skip
+    group.add_argument(
         "--time-budget",
         type=seconds,
         metavar="TIME",
         help="longest time for a level, such as 30, 500ms or 2m; it ends when precise "
-        f"(default: {_BUDGET_S:g} s, and the whole of a schedule)",
+        f"(default: {_BUDGET_S:g} s; with --request-count, or a schedule, the whole of it)",
     )
     group.add_argument(
         "--confidence", type=float, default=0.95, help="of intervals (default: %(default)s)"
@@ -226,6 +245,8 @@ def _check_question(args: argparse.Namespace) -> None:
         raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
     if asked in (["--find"], ["--goal"]) and args.schedule:
         raise InvalidInputError("TG905", f"{asked[0]} chooses its own load; leave --schedule out")
+    if asked and args.request_count:
+        raise InvalidInputError("TG905", f"{asked[0]} needs levels of time, not --request-count")
     if args.tolerance < 0:
         raise InvalidInputError("TG905", "--tolerance is a share such as 0.05")
     if args.format == "text" and args.output is not None:
@@ -270,12 +291,11 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.statistics.measurement import WantedPrecision
     from tritongen.system.sample_files import data_file
-    from tritongen.triton.address import Tls
 
     _check_numbers(args)
     loads = _loads(args)
-    budget = args.duration or args.time_budget or max(_BUDGET_S, *map(_least_length, loads))
-    authority = Path(args.ca) if args.ca else None
+    usual = _COUNTED_S if args.request_count else _BUDGET_S
+    budget = args.duration or args.time_budget or max(usual, *map(_least_length, loads))
     client = LoadClient.AUTO if args.client == "both" else LoadClient(args.client)
     options = EngineOptions(client)
     if args.max_outstanding is not None:
@@ -283,7 +303,8 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     return ProbeRequest(
         models=tuple(_model(text) for text in args.model),
         url=args.url,
-        protocol=ClientProtocol(args.protocol),
+        protocol=ClientProtocol(args.protocol) if args.protocol else None,
+        access=server_access(args, secured=args.tls),
         loads=loads,
         inputs=InputOptions(
             batch=args.batch,
@@ -297,15 +318,14 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
             fixed=args.duration is not None,
             precision=WantedPrecision(width=args.width, confidence=args.confidence),
             seed=args.seed,
+            requests=args.request_count,
         ),
         processes=args.processes,
         sequence_length=args.sequence,
         streaming=args.streaming,
         shared_memory=args.shm,
-        secure=args.tls,
-        tls=Tls(authority, verify=not args.insecure),
         options=options,
-        command=shlex.join(["tritongen", *sys.argv[1:]]),
+        command=shlex.join(["tritongen", *shown_command(sys.argv[1:])]),
     )
 
 

@@ -12,12 +12,14 @@ from tritongen.cli.parser import (
     existing_folder,
     known_repository,
 )
+from tritongen.cli.server_options import add_server_options, server_access
 from tritongen.cli.time_limit import time_limit
-from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.errors import ExitCode
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
     from tritongen.serving.attached import ServerStatus
+    from tritongen.triton.access import Access
 
 EXAMPLES = """\
   tritongen status                      this project's server; exit 0 when every model is ready
@@ -34,23 +36,7 @@ def register(parser: CommandParser) -> None:
         help="to compare the server with (default: the one it was started on; with -u "
         f"{DEFAULT_REPOSITORY}, where there is one)",
     )  # fmt: skip
-    group = parser.add_argument_group("a server that runs elsewhere")
-    group.add_argument(
-        "-u", "--url", default="", metavar="ADDRESS",
-        help="HOST:PORT, or with http://, https://, grpc:// or grpcs:// before it",
-    )  # fmt: skip
-    group.add_argument("--ca", type=Path, metavar="PEM", help="authorities to trust")
-    group.add_argument("--cert", type=Path, metavar="PEM", help="this client's certificate")
-    group.add_argument("--key", type=Path, metavar="PEM", help="its private key")
-    parser.add_flags(group, insecure="accept any certificate")
-    group.add_argument(
-        "--header", action="append", default=[], metavar="'NAME: VALUE'",
-        help="for every request, such as those of restricted APIs; may be repeated",
-    )  # fmt: skip
-    group.add_argument(
-        "--header-file", type=Path, metavar="FILE",
-        help="the same, one a line: keeps secrets out of the process list",
-    )  # fmt: skip
+    add_server_options(parser)
     parser.add_time_limit(60.0, "of the whole command")
     parser.add_format()
 
@@ -60,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
 
     Exit 1 when a model is not ready or differs from the disk, 3 when no server runs.
     """
+    access = server_access(options)
     with time_limit(options.timeout):
-        result = _elsewhere(options) if options.url else _own(options)
+        result = _elsewhere(options, access) if options.url else _own(options)
     output.present(options.format, lambda: _json(result), lambda: _print(result))
     return int(ExitCode.FINDINGS if result.drift else output.readiness(result.models))
 
@@ -69,28 +56,14 @@ def run(options: argparse.Namespace) -> int:
 def _own(options: argparse.Namespace) -> "ServerStatus":
     from tritongen.serving.lifecycle import status
 
-    only_elsewhere = ("ca", "cert", "key", "insecure", "header", "header_file")
-    for name in only_elsewhere:
-        if getattr(options, name):
-            flag = name.replace("_", "-")
-            raise InvalidInputError("TG009", f"--{flag} is for a server named with --url")
     return status(Path.cwd(), existing_folder(options.repository) if options.repository else None)
 
 
-def _elsewhere(options: argparse.Namespace) -> "ServerStatus":
-    from tritongen.serving.attached import AttachOptions, attached_status
+def _elsewhere(options: argparse.Namespace, access: "Access") -> "ServerStatus":
+    from tritongen.serving.attached import attached_status
 
-    connection = AttachOptions(
-        options.url,
-        options.ca,
-        options.cert,
-        options.key,
-        options.insecure,
-        tuple(options.header),
-        options.header_file,
-    )
-    repository = known_repository(options)
-    return attached_status(connection, existing_folder(repository) if repository else None)
+    endpoint, repository = access.endpoint(options.url), known_repository(options)
+    return attached_status(endpoint, existing_folder(repository) if repository else None)
 
 
 def _json(result: "ServerStatus") -> dict[str, object]:

@@ -13,7 +13,8 @@ from tritongen.cli.output import (
     suggest,
     tell_of_code,
 )
-from tritongen.cli.parser import CommandParser, address, existing_folder
+from tritongen.cli.parser import CommandParser, existing_folder
+from tritongen.cli.server_options import add_server_options, server_access
 from tritongen.cli.time_limit import time_limit
 from tritongen.errors import ExitCode
 from tritongen.model.codec import view
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server
   tritongen verify -u HOST:8000        on another server that serves the same repository
+  tritongen verify -u https://HOST/api/x --header-file key.txt
   tritongen verify --data ocr=new.npz  on these inputs instead of the samples in tritongen.yaml
 """
 
@@ -34,7 +36,6 @@ EXAMPLES = """\
 def register(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_repository()
-    parser.add_argument("-u", "--url", type=address, metavar="HOST:PORT", help="HTTP address")
     parser.add_argument(
         "--data", action="append", default=[], metavar="[MODEL=]FILE",
         help="inputs of a model, and outputs where known (default: samples in tritongen.yaml)",
@@ -42,6 +43,7 @@ def register(parser: CommandParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=1, help="of made-up inputs (default: %(default)s)"
     )
+    add_server_options(parser)
     # Chosen: large models run here on a single thread, one after another.
     parser.add_time_limit(3600.0, "of the whole command")
     parser.add_untrusted()
@@ -52,11 +54,12 @@ def run(options: argparse.Namespace) -> int:
     """Compare and print; exit 1 when an output differs, or a model is stale or not compared."""
     from tritongen.serving.verify import verify
 
+    access = server_access(options)
     with ProgressBar() as bar, time_limit(options.timeout):
         models = verify(
             Path.cwd(),
             existing_folder(options.repository),
-            address=options.url or "",
+            endpoint=access.endpoint(options.url) if options.url else None,
             data={
                 model: Path(path)
                 for model, _, path in (text.rpartition("=") for text in options.data)

@@ -14,7 +14,8 @@ TG31x `tritongen.yaml` and the plan of a repository · TG32x to TG36x traffic, p
 machines · TG37x steps of a pipeline · TG4xx Triton core's load rules · TG5xx backends' rules ·
 TG60x to TG63x mistakes that Triton accepts in silence, TG64x on: advice · TG70x repository, lock
 and drift · TG75x to TG76x exports · TG80x to TG83x serving · TG84x to TG85x the Docker Engine ·
-TG90x to TG91x probing · TG95x tuning · TG97x to TG98x observing.
+TG86x what stands before a server · TG90x to TG91x probing · TG95x tuning · TG97x to TG98x
+observing.
 """
 
 from collections.abc import Mapping, Sequence

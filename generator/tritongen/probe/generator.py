@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.load_engine import clock_ns
 from tritongen.probe.recorder import Recorder
-from tritongen.probe.schedule import arrivals
+from tritongen.probe.schedule import arrivals, picks
 from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
 
@@ -170,6 +168,7 @@ class Generator:
         parts: int = 1,
         clock: Callable[[], int] = clock_ns,
         pacer: Callable[[Engine], Pacer] = Pacer,
+        requests: int | None = None,
     ) -> None:
         """Prepare a load.
 
@@ -181,6 +180,7 @@ class Generator:
             parts: number of shares.
             clock: monotonic nanoseconds, the same that the engine uses.
             pacer: makes what waits for due times.
+            requests: of the whole load, which then ends; None for no end.
         """
         self._clock, self._make_pacer = clock, pacer
         self._engine = engine
@@ -190,6 +190,9 @@ class Generator:
         self._records = Records()
         self._cpu_begin = 0
         self._finished = 0
+        self._requests = None if requests is None else self._share(requests)
+        self._to_come = _FOREVER if self._requests is None else self._requests
+        self._last_ns = 0
         self._request_ns = 0
         self._capped = 0
         self._blocks: Iterator[list[int]] = iter(())
@@ -197,16 +200,17 @@ class Generator:
         self._position = 0
         self._next_due = _FOREVER
         self._pacer: Pacer | None = None
-        self._picks = _picks(seed, [target.plan.share for target in engine.targets])
+        self._picks = picks(seed, [target.plan.share for target in engine.targets])
         self._collecting = gc.isenabled()
+        self._opened = False
 
     @property
     def closed(self) -> bool:
         """Whether the loop is closed."""
         return isinstance(self._load, ClosedLoop)
 
-    def start(self, begin_ns: int | None = None) -> None:
-        """Open connections and begin, at that moment or at once.
+    def open(self) -> None:
+        """Open connections, as `start` does where that was not done.
 
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached.
@@ -215,13 +219,21 @@ class Generator:
         slots = self._slots() if cap is None else min(self._slots(), cap)
         self._engine.open(slots, closed=self.closed, max_outstanding=cap)
         gc.collect()
+        self._opened = True
+
+    def start(self, begin_ns: int | None = None) -> None:
+        """Begin, at that moment or at once; raises what `open` does."""
+        if not self._opened:
+            self.open()
         gc.disable()
         lead = 0 if self.closed else _LEAD_NS
         self._begin = max(self._clock() + lead, begin_ns or 0)
         self._records.warmup = [Recorder(self._begin) for _ in self._engine.targets]
         self._cpu_begin = time.process_time_ns()
         if isinstance(self._load, ClosedLoop):
-            self._engine.start()
+            if self._requests is not None:  # none of them is sent before the window begins
+                time.sleep(max(self._begin - self._clock(), 0) / 1e9)
+            self._engine.start(self._requests)
         else:
             self._pacer = self._make_pacer(self._engine)
             self._blocks = arrivals(self._load, self._seed, self._part, self._parts)
@@ -231,7 +243,7 @@ class Generator:
         """Requests that this part has outstanding in a closed loop; connections to begin with."""
         if not isinstance(self._load, ClosedLoop):
             return len(self._engine.targets) * _FIRST_CONNECTIONS
-        return self._share(self._load.concurrency)
+        return min(self._share(self._load.concurrency), self._to_come)
 
     def _cap(self) -> int | None:
         """Requests that this part may have outstanding in an open loop, at least one a model."""
@@ -260,7 +272,8 @@ class Generator:
             self._flush(now)
 
     def _over(self) -> bool:
-        return self._next_due == _FOREVER and not self.closed and not self._engine.outstanding
+        ended = not self._engine.sending if self.closed else self._next_due == _FOREVER
+        return ended and not self._engine.outstanding
 
     def _run_open(self, until_ns: int) -> None:
         pacer, engine = self._pacer, self._engine
@@ -278,6 +291,10 @@ class Generator:
 
     def _advance(self) -> None:
         """Find the next due time."""
+        if not self._to_come:
+            self._next_due = _FOREVER
+            return
+        self._to_come -= 1
         while self._position == len(self._block):
             block = next(self._blocks, None)
             if block is None:
@@ -294,6 +311,8 @@ class Generator:
             log = target.log
             self._finished += len(log.done) + len(log.failures)
             if log.done or log.failures:
+                ends = (*log.done[-1:], *(failure[2] for failure in log.failures[-1:]))
+                self._last_ns = max(self._last_ns, *ends)
                 window = (self._begin if not self.closed else 0, self._mark)
                 self._records.warmup[index].take(log, closed=self.closed, window=window)
                 if self._records.main:
@@ -329,6 +348,8 @@ class Generator:
         now = self._clock()
         self._flush(now)
         self._end = at_ns or now
+        if self._requests is not None and self._over():
+            self._end = self._last_ns + 1
         self._records.unsent = self._engine.waiting
         self._engine.stop_sending()
         limit = now + round(drain_s * 1e9)
@@ -370,16 +391,3 @@ class Generator:
     def records(self) -> Records:
         """What was recorded so far; the recorders go on being filled."""
         return self._records
-
-
-def _picks(seed: int, shares: list[float]) -> Iterator[int]:
-    """Which model each request of an open loop is for, by its share."""
-    if len(shares) == 1:
-        while True:
-            yield 0
-    edges = np.cumsum(shares) / sum(shares)
-    bits = np.random.PCG64(seed ^ 0x5DEECE66D)
-    while True:
-        raw = np.asarray(bits.random_raw(4096), dtype=np.uint64) >> np.uint64(11)
-        block = np.searchsorted(edges, raw.astype(np.float64) * 2.0**-53, side="right")
-        yield from np.minimum(block, len(shares) - 1).tolist()

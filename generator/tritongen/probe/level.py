@@ -48,6 +48,7 @@ class Conditions:
         drain_s: longest wait for answers after the window.
         patience_s: give up after so long without an answer.
         seed: of arrivals.
+        requests: the level ends with so many, without warm-up; None for no such end.
     """
 
     budget_s: float = 10.0
@@ -58,6 +59,7 @@ class Conditions:
     drain_s: float = 5.0
     patience_s: float = 10.0
     seed: int = 0
+    requests: int | None = None
 
 
 # What makes a load: one generator, or several of them in processes of their own.
@@ -233,8 +235,8 @@ class _LevelRun:
             look = min(look * _NEXT_LOOK, limit)
 
     def _warmup_limit(self) -> float:
-        """Longest warm-up, seconds; 0 for none. A schedule is measured from its begin."""
-        if isinstance(self.load, Replay):
+        """Longest warm-up, seconds; 0 for none: a schedule is measured from its begin."""
+        if isinstance(self.load, Replay) or self.conditions.requests is not None:
             return 0.0
         wanted = self.conditions.warmup_s
         return _WARMUP_SHARE * self.conditions.budget_s if wanted is None else wanted
@@ -252,7 +254,8 @@ class _LevelRun:
         budget = conditions.budget_s
         if isinstance(self.load, Replay):
             budget = min(budget, self.load.schedule.duration_s)
-        look = budget if conditions.fixed else min(max(conditions.least_s, _FIRST_LOOK_S), budget)
+        whole = conditions.fixed or conditions.requests is not None
+        look = budget if whole else min(max(conditions.least_s, _FIRST_LOOK_S), budget)
         precise = 0
         while not self.outcome.ended:
             if self._advance(look, "measuring", budget):

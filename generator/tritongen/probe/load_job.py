@@ -368,6 +368,6 @@ def _encoders(
         call = partial(infer_call, protocol=endpoint.protocol)
         return call, lambda message: CallTemplate(call(message))
     if endpoint.protocol is ClientProtocol.HTTP:
-        host = endpoint.address
-        return partial(request_bytes, host=host), partial(request_template, host=host)
+        to = (endpoint.address, endpoint.path, endpoint.headers)
+        return lambda m: request_bytes(m, *to), lambda m: request_template(m, *to)
     return grpc_bytes, grpc_template

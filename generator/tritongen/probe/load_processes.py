@@ -24,7 +24,7 @@ from tritongen.probe.load_engine import clock_ns
 from tritongen.probe.recorder import Durations, Recorder
 from tritongen.probe.workload import Load
 
-# For each process to start and to open its connections before all begin together. Chosen.
+# For each process to take its order before all begin together. Chosen.
 _LEAD_NS = 20_000_000
 # What travels besides plain values and arrays, by name.
 _KINDS = {kind.__name__: kind for kind in (Progress, Records, Recorder, Durations)}
@@ -41,12 +41,14 @@ class LoadProcesses:
         load: the whole of it.
         seed: of the arrivals.
         processes: how many.
+        requests: of all together, None for no end.
     """
 
     make_engine: Callable[[int], Engine]
     load: Load
     seed: int
     processes: int
+    requests: int | None = None
     _workers: "list[_Worker]" = field(default_factory=list)
     _progress: Progress = field(default_factory=Progress)
     _begin: int = 0
@@ -57,16 +59,19 @@ class LoadProcesses:
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached; TG917, a process ended.
         """
-        self._begin = begin = clock_ns() + _LEAD_NS * self.processes
         for part in range(self.processes):
             self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
+        self._ask("open")
+        self._begin = begin = clock_ns() + _LEAD_NS * self.processes
         self._ask("start", begin_ns=begin)
         self._refresh()
 
     def _serve(self, part: int, link: Connection) -> None:
         """What a load process does until the link is closed."""
         engine = self.make_engine(part)
-        generator = Generator(engine, self.load, self.seed, part, self.processes)
+        generator = Generator(
+            engine, self.load, self.seed, part, self.processes, requests=self.requests
+        )
         try:
             while True:
                 order, arguments = unpacked(link.recv_bytes())
@@ -92,9 +97,7 @@ class LoadProcesses:
 
     def finish(self, drain_s: float) -> int:
         """The window ends now."""
-        now = clock_ns()
-        self._ask("finish", drain_s=drain_s, at_ns=now)
-        return now
+        return int(max(self._ask("finish", drain_s=drain_s, at_ns=clock_ns())))
 
     def stop(self) -> None:
         """End the processes."""

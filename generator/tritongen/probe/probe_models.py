@@ -32,7 +32,7 @@ _MAX_SCHEDULE_BYTES = 256 * 1024 * 1024
 # Of failures that no answer of a server's names.
 _OWN_CODES = frozenset(FailureCode)
 # After these there is no point in asking for the next model.
-_SERVER_GONE = frozenset({"TG901", "TG902", "TG908", "TG918"})
+_SERVER_GONE = frozenset({"TG834", "TG861", "TG901", "TG902", "TG908", "TG918"})
 
 Item = TypeVar("Item")
 

@@ -13,7 +13,7 @@ from tritongen.probe.report.json_document import Environment
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop
-from tritongen.triton.address import Tls
+from tritongen.triton.access import Access
 
 Tell = Callable[[str, Load, Update], None]
 
@@ -39,8 +39,9 @@ class ProbeRequest:
 
     Attributes:
         models: in order; empty for every ready model in turn.
-        url: ``HOST:PORT``, empty for the project's running server.
-        protocol: how requests travel.
+        url: addresses with commas between them, empty for the project's running server.
+        protocol: how requests travel; None for what the address says.
+        access: how the servers of `url` are reached.
         loads: levels, in order.
         inputs: where inputs come from.
         conditions: how long and how precisely.
@@ -49,15 +50,14 @@ class ProbeRequest:
         streaming: use bidirectional streams for models that are not decoupled, too.
         shared_memory: put inputs and outputs into system shared memory.
         options: of the engine.
-        secure: speak TLS whatever the URL says.
-        tls: whom to trust where TLS is spoken.
         intent: `tritongen.yaml` with declared inputs; None looks for one.
         command: as typed, for the report.
     """
 
     models: tuple[ModelChoice, ...] = ()
     url: str = ""
-    protocol: ClientProtocol = ClientProtocol.HTTP
+    protocol: ClientProtocol | None = None
+    access: Access = field(default_factory=Access)
     loads: tuple[Load, ...] = (ClosedLoop(8),)
     inputs: InputOptions = field(default_factory=InputOptions)
     conditions: Conditions = field(default_factory=Conditions)
@@ -66,8 +66,6 @@ class ProbeRequest:
     streaming: bool = False
     shared_memory: bool = False
     options: EngineOptions = field(default_factory=EngineOptions)
-    secure: bool = False
-    tls: Tls = field(default_factory=Tls)
     intent: Path | None = None
     command: str = ""
 

@@ -6,23 +6,23 @@ import json
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tritongen import __version__
-from tritongen.errors import EnvironmentProblem, TritongenError
+from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.level import ServerReading
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.probe.report.json_document import Environment
 from tritongen.system.machine import read_cpus
 from tritongen.system.process_usage import cpu_seconds, process_tree, resident_bytes
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.metrics import Metrics
 from tritongen.triton.server import own_implementation
-from tritongen.triton.server_state import StateStore, own_endpoint
+from tritongen.triton.server_state import StateStore
 from tritongen.triton.statistics import (
     ModelStatistics,
     ServedConfig,
@@ -80,31 +80,34 @@ def _locate(project: Path, request: ProbeRequest) -> tuple[list[Endpoint], Metri
         if state is None:
             raise EnvironmentProblem("TG901", "no server runs for this project", where=str(project))
         ends = state.endpoints
-        url = ends.http if request.protocol is ClientProtocol.HTTP else ends.grpc
+        url = ends.grpc if request.protocol is ClientProtocol.GRPC else ends.http
         if ends.metrics:
-            metrics = Metrics(*parse_endpoint(ends.metrics, ClientProtocol.HTTP))
-    return [_endpoint(project, text.strip(), request) for text in url.split(",")], metrics
-
-
-def _endpoint(project: Path, url: str, request: ProbeRequest) -> Endpoint:
-    host, port = parse_endpoint(url, request.protocol)
-    secure = request.secure or url.startswith(("https://", "grpcs://"))
-    tls = request.tls if secure else None
-    found = Endpoint(host, port, request.protocol, tls, request.streaming)
-    return own_endpoint(project, found)
+            metrics = Metrics(Endpoint.parse(ends.metrics))
+    found = [
+        replace(
+            request.access.endpoint(text, request.protocol, project), streaming=request.streaming
+        )
+        for text in url.split(",")
+    ]
+    # What is sent is made once: to all replicas the same.
+    if len({(one.protocol, one.path, one.tls is None) for one in found}) > 1:
+        raise InvalidInputError("TG304", "replicas differ in protocol or path", where=url)
+    return found, metrics
 
 
 def environment(connection: ProbedServer, request: ProbeRequest) -> Environment:
     """Where and how this runs."""
     reading = read_cpus()
     endpoint = connection.endpoint
-    servers = [one.address for one in (endpoint, *connection.replicas)]
+    servers = [one.place for one in (endpoint, *connection.replicas)]
+    secured = "s" if endpoint.tls is not None else ""
     configs = _configs(connection, request)
     return Environment(
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         tool=f"tritongen {__version__}",
         server=connection.server,
-        endpoint=f"{endpoint.protocol} {','.join(servers)}",
+        endpoint=f"{endpoint.protocol}{secured} {','.join(servers)}",
+        headers=tuple(sorted(endpoint.headers)),
         machine={
             "cpu": reading.model,
             "cores": reading.affinity,

@@ -46,7 +46,8 @@ _POLL_S = 0.05
 # A server that fails now and then may fail the first request, too.
 _ATTEMPTS = 4
 _REFUSED = frozenset({"HTTP 400", "GRPC INVALID_ARGUMENT", "GRPC ERROR"})
-_CERTAIN = frozenset({*_REFUSED, FailureCode.TIMEOUT, FailureCode.UNFINISHED})
+_DENIED = frozenset({"HTTP 401", "HTTP 403", "GRPC UNAUTHENTICATED", "GRPC PERMISSION_DENIED"})
+_CERTAIN = frozenset({*_REFUSED, *_DENIED, FailureCode.TIMEOUT, FailureCode.UNFINISHED})
 # What Triton says where the model itself raises: at every attempt it is of the request.
 _RAISED = frozenset({"HTTP 500", "GRPC INTERNAL"})
 
@@ -128,8 +129,9 @@ class Prober:
         """Send one request to every model and look at its response.
 
         Raises:
-            EnvironmentProblem: TG901 or TG918, the server does not answer; TG915, the response
-                is not what the model's metadata say. Other failures may pass; a level counts them.
+            EnvironmentProblem: TG901 or TG918, the server does not answer; TG861, it wants a key;
+                TG915, the response is not what the model's metadata say. Other failures may pass; a
+                level counts them.
             InvalidInputError: TG904, the model refuses the request.
         """
         check_targets(self._engine, self._options.timeout_s)
@@ -177,9 +179,10 @@ class Prober:
             EnvironmentProblem: TG901, the server cannot be reached at the begin.
         """
         wanted = conditions or Conditions()
-        source: LoadSource = Generator(self._engine, load, wanted.seed)
+        count = wanted.requests
+        source: LoadSource = Generator(self._engine, load, wanted.seed, requests=count)
         if self.processes > 1:
-            source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes)
+            source = LoadProcesses(self._make_engine, load, wanted.seed, self.processes, count)
         run = run_load(source, load, wanted, self._observer.read, tell)
         run.results = level_results(run, self._subjects())
         return run
@@ -289,6 +292,8 @@ def _refusal(model: str, code: str, message: str) -> InvalidInputError | Environ
         )
     if code in {FailureCode.WRONG_RESPONSE, FailureCode.WRONG_VALUES}:
         return EnvironmentProblem("TG915", message, where=model)
+    if code in _DENIED:
+        return EnvironmentProblem("TG861", message, where=model)
     if code in _REFUSED | _RAISED:
         return InvalidInputError("TG904", message, where=model)
     return None

@@ -239,6 +239,8 @@ def _advice(
         if any(words in message for words in _POLICY_REFUSALS):
             sentence += "; the model's queue policy gives up requests rather than let them wait"
             command = f"tritongen explain {quote(subject.model)} {_QUEUE_POLICY}"
+        elif code == "HTTP 429":
+            sentence += "; what stands before the server limits its requests: ask less with --rate"
         found.append(Advice(sentence, command))
     if attribution is not None and run.after is not None:
         config = run.after.configs.get(subject.model, ServedConfig(subject.model))

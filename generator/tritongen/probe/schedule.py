@@ -328,3 +328,16 @@ class _Inverse:
         time = np.divide(2.0 * rest, divisor, out=np.zeros_like(rest), where=divisor > 0.0)
         result: Any = self._begin[where] + time
         return np.asarray(result, dtype=np.float64)
+
+
+def picks(seed: int, shares: list[float]) -> Iterator[int]:
+    """Which model each request of an open loop is for, by its share."""
+    if len(shares) == 1:
+        while True:
+            yield 0
+    edges = np.cumsum(shares) / sum(shares)
+    bits = np.random.PCG64(seed ^ 0x5DEECE66D)
+    while True:
+        raw = np.asarray(bits.random_raw(4096), dtype=np.uint64) >> np.uint64(11)
+        block = np.searchsorted(edges, raw.astype(np.float64) * 2.0**-53, side="right")
+        yield from np.minimum(block, len(shares) - 1).tolist()

@@ -36,8 +36,9 @@ from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.child_session import ChildSession, ChildSessions
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.trial.runtimes import RUNTIMES
+from tritongen.triton.address import Endpoint
+from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.grpc_client import MAX_MESSAGE_BYTES, GrpcClient
-from tritongen.triton.http_client import HttpClient
 from tritongen.triton.messages import TensorMeta
 from tritongen.triton.sample_tensors import Sample
 
@@ -81,7 +82,7 @@ def verify(
     project: Path,
     repository: Path,
     *,
-    address: str = "",
+    endpoint: Endpoint | None = None,
     data: Mapping[str, Path] = MappingProxyType({}),
     seed: int = 1,
     code: bool = True,
@@ -93,7 +94,7 @@ def verify(
     Args:
         project: the project's folder.
         repository: that the server serves.
-        address: HTTP ``host:port`` of another server.
+        endpoint: of another server.
         data: files with inputs by model, by "" for any; else the samples of tritongen.yaml.
         seed: of made-up inputs.
         code: whether models that are programs are run on this machine.
@@ -104,9 +105,9 @@ def verify(
         InvalidInputError: the repository cannot be read.
         EnvironmentProblem: no server, or the runtime for the local run is missing.
     """
-    state = None if address else running_server(project).state
+    state = None if endpoint is not None else running_server(project).state
     endpoints = state.endpoints if state is not None else None
-    address = address or (endpoints.http if endpoints is not None else "")
+    place = endpoint or Endpoint.parse(endpoints.http if endpoints is not None else "")
     lock = read_lock(repository)
     trials = {name: one.evidence.trial for name, one in (lock.models if lock else {}).items()}
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
@@ -116,16 +117,16 @@ def verify(
     streams = GrpcClient(endpoints.grpc, most_bytes=MAX_MESSAGE_BYTES) if endpoints else None
     limits = TrialOptions(cores=1, onnxruntime=release.onnxruntime, progress=progress)
     children = ChildSessions((model.facts for model in models.values()), limits)
-    with HttpClient(address) as http, streams or nullcontext(), closing(children):
-        if not http.live():
-            raise EnvironmentProblem("TG814", "no Triton answers", where=address)
-        http.metadata()  # what is no Triton is told once, and not of each model
+    with client_for(place) as client, streams or nullcontext(), closing(children):
+        if not client.says_live():
+            raise EnvironmentProblem("TG814", "no Triton answers", where=place.address)
+        client.metadata()  # what is no Triton is told once, and not of each model
         local, given = LocalRuns(children, code, tell), GivenSamples.of_repository(repository, data)
-        comparison = _Comparison(http, streams, local, models, trials, seed, given)
-        pipelines = sorted(written - set(trials))
+        grpc = client if isinstance(client, GrpcClient) else streams
+        comparison = _Comparison(client, grpc, local, models, trials, seed, given)
         found = [_verdict(name, comparison.of_model) for name in models]
-        found += [_verdict(name, comparison.of_pipeline) for name in pipelines]
-        age = RepositoryAge(http, repository, state)
+        found += [_verdict(name, comparison.of_pipeline) for name in sorted(written - set(trials))]
+        age = RepositoryAge(client, repository, state)
         return tuple(_dated(model, age) for model in found)
 
 
@@ -155,8 +156,8 @@ class _Comparison:
     """What models are compared with, and on which inputs.
 
     Attributes:
-        http: a client of the server.
-        grpc: another, None where only its HTTP address is known.
+        client: of the server.
+        grpc: another over gRPC, None where only its HTTP address is known.
         local: where models run on this machine.
         models: of the repository.
         trials: of those that were built, by name.
@@ -164,7 +165,7 @@ class _Comparison:
         given: the user's own.
     """
 
-    http: HttpClient
+    client: ServerClient
     grpc: GrpcClient | None
     local: LocalRuns
     models: Mapping[str, StoredModel]
@@ -185,10 +186,10 @@ class _Comparison:
         if facts.format not in RUNTIMES:
             reason = f"no local run for the format {facts.format.value}"
             return VerifiedModel(name, False, (), reason)
-        config = config_document(self.http, name)
-        metadata = self.http.model_metadata(name)
+        config = config_document(self.client, name)
+        metadata = self.client.model_metadata(name)
         ranks = {item.name: len(item.shape) for item in metadata.inputs}
-        served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
+        served = RemoteModel(self.client, self.grpc, name, ranks, is_decoupled(config))
         trial = self.trials.get(name)
         recipes = _recipes(facts, metadata.inputs, trial)
         states = bool(config.get("sequence_batching"))
@@ -222,13 +223,13 @@ class _Comparison:
             InvalidInputError: likewise.
             EnvironmentProblem: likewise.
         """
-        config = config_document(self.http, name)
+        config = config_document(self.client, name)
         steps = config.get("ensemble_scheduling", {}).get("step", ())
         if any(step["model_name"] not in self.models for step in steps) or not steps:
             message = "the server does not serve it as a pipeline of the repository's models"
             raise InvalidInputError("TG836", message)
         recipes = _pipeline_recipes(config, steps, self.trials)
-        metadata = self.http.model_metadata(name)
+        metadata = self.client.model_metadata(name)
         # What a step's trial could not make up may stand in samples.
         known = {recipe.name for recipe in recipes}
         sent: list[Sample] = []
@@ -240,7 +241,7 @@ class _Comparison:
             raise InvalidInputError("TG836", message)
         batches = config.get("max_batch_size", 0) > 0
         ranks = {item["name"]: len(item["dims"]) + batches for item in config["input"]}
-        served = RemoteModel(self.http, self.grpc, name, ranks, is_decoupled(config))
+        served = RemoteModel(self.client, self.grpc, name, ranks, is_decoupled(config))
         outputs = [item["name"] for item in config["output"]]
         used = {step["model_name"]: self.models[step["model_name"]] for step in steps}
         with ExitStack() as stack:
@@ -265,7 +266,7 @@ class _Comparison:
         facts = model.facts
         if facts.format not in RUNTIMES or not model.mains:
             raise InvalidInputError("TG836", f"no local run of {facts.name}", where=facts.name)
-        config = config_document(self.http, facts.name)
+        config = config_document(self.client, facts.name)
         return self.local.session(facts, model.mains[max(model.mains)], config)
 
 

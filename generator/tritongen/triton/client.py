@@ -65,19 +65,22 @@ class ClientBase(ABC):
 
     Arrays are numpy's; BYTES are object arrays of bytes. Every method raises EnvironmentProblem:
     TG814 when the server cannot be reached, TG834 when TLS fails, TG815 with the server's reason
-    when it refuses, TG839 when its answer is none of Triton's or too large.
+    when it refuses, TG861 or TG862 when something before it does, TG839 when its answer is none of
+    Triton's or too large.
 
     Attributes:
         address: ``host:port``.
         timeout: seconds for each answer.
         tls: None for an open connection.
         headers: sent with every request, such as those of restricted APIs.
+        path: before that of every request over HTTP.
     """
 
     address: str
     timeout: float = 60.0
     tls: Tls | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    path: str = ""
 
     def __enter__(self) -> Self:
         return self

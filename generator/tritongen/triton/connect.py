@@ -16,6 +16,7 @@ def client_for(endpoint: Endpoint, timeout: float = 60.0) -> ServerClient:
         endpoint: of the server.
         timeout: seconds for each answer.
     """
+    headers = {**endpoint.keys, **endpoint.headers}
     if endpoint.protocol is ClientProtocol.GRPC:
-        return GrpcClient(endpoint.address, timeout, endpoint.tls, endpoint.headers)
-    return HttpClient(endpoint.address, timeout, endpoint.tls, endpoint.headers)
+        return GrpcClient(endpoint.address, timeout, endpoint.tls, headers)
+    return HttpClient(endpoint.address, timeout, endpoint.tls, headers, endpoint.path)

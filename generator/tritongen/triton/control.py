@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any, TypeVar
 
-from tritongen.errors import EnvironmentProblem
+from tritongen.errors import CODES, EnvironmentProblem
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.triton.address import Endpoint
 from tritongen.triton.client import IndexEntry, ServerInfo
@@ -23,6 +23,9 @@ _MAX_SHOWN_CHARACTERS = 500  # Chosen: some lines of a terminal.
 # Chosen: a large model takes minutes to load, and Triton answers when it has.
 _LOAD_S = 300.0
 
+# Certificates, keys and limits are not the probe's, whoever asks.
+_SAME = frozenset({"TG834", "TG861", "TG862"})
+
 Found = TypeVar("Found")
 
 
@@ -30,7 +33,7 @@ class ServerControl:
     """One server, or several of the same models, seen as one.
 
     Every method may raise EnvironmentProblem: TG901 when nobody answers, TG902 when what answers is
-    no Triton or refuses.
+    no Triton or refuses, TG834, TG861 and TG862 as `ClientBase` does.
     """
 
     def __init__(self, *endpoints: Endpoint, timeout_s: float = 10.0) -> None:
@@ -166,13 +169,16 @@ def _in_the_probe(
     """A client's error as one of the probe's."""
     what = " ".join(problem.what.split())[:_MAX_SHOWN_CHARACTERS]
     code, place = "TG901", endpoint.address
-    if problem.code == "TG815":
+    fix = problem.fix if problem.fix != CODES[problem.code].fix else ""
+    if problem.code in _SAME:
+        code = problem.code
+    elif problem.code == "TG815":
         code, place = refusal, where or place
     elif problem.code == "TG839":
         code = "TG902"
     elif endpoint.protocol is ClientProtocol.GRPC and _listens(endpoint):
         code, what = "TG902", f"something listens there and does not speak gRPC: {what}"
-    return EnvironmentProblem(code, what, where=place)
+    return EnvironmentProblem(code, what, where=place, fix=fix)
 
 
 def _listens(endpoint: Endpoint) -> bool:

@@ -1,4 +1,4 @@
-"""The client over gRPC, which is tritonclient's, and its channel to servers nobody vouches for.
+"""The client over gRPC, which is tritonclient's.
 
 tritonclient takes half a second to import: when used.
 """
@@ -6,116 +6,31 @@ tritonclient takes half a second to import: when used.
 import json
 import os
 import queue
-import socket
-import ssl
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.system.process_usage import resident_bytes
-from tritongen.triton.address import Tls
 from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
+from tritongen.triton.grpc_channel import (
+    Options,
+    call_metadata,
+    channel_credentials,
+    handshake_fault,
+)
 from tritongen.triton.http_channel import MAX_BODY_BYTES
 from tritongen.triton.messages import ModelMeta, model_meta
+from tritongen.triton.refusals import refusal
 
 # What Triton and gRPC can send at all.
 MAX_MESSAGE_BYTES = 2**31 - 1
 
-Options = list[tuple[str, int | str]]
-
-
-def call_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers as gRPC takes them, whose names have no capitals; to HTTP they are the same."""
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def channel_credentials(address: str, tls: Tls, seconds: float) -> tuple[Any, Options]:
-    """Credentials for a channel, and the options that belong to them.
-
-    gRPC verifies every certificate. Where none is to be verified, the one that the server shows now
-    is fetched first, and trusted for the name that stands in it.
-
-    Args:
-        address: ``host:port``.
-        tls: whom to trust.
-        seconds: for each of the two connections that fetch a certificate.
-
-    Raises:
-        EnvironmentProblem: TG834, a file or the server's certificate cannot be used; TG814, there
-            is no server to ask for it.
-    """
-    import grpc
-
-    context = tls.context()  # says which file cannot be used; gRPC would not
-    files = (tls.authority, tls.key, tls.certificate)
-    roots, key, chain = (file.read_bytes() if file is not None else None for file in files)
-    options: Options = []
-    if not tls.verify:
-        shown, name = _shown_certificate(address, context, tls, seconds)
-        roots, options = shown.encode(), [("grpc.ssl_target_name_override", name)]
-    return grpc.ssl_channel_credentials(roots, key, chain), options
-
-
-def _shown_certificate(
-    address: str, anything: ssl.SSLContext, tls: Tls, seconds: float
-) -> tuple[str, str]:
-    """The certificate of a server in PEM, and a name that it is for."""
-    try:
-        with _connected(address, anything, seconds) as connection:
-            shown = ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True) or b"")
-        exactly = tls.context()
-        exactly.verify_mode = ssl.CERT_REQUIRED
-        exactly.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        exactly.load_verify_locations(cadata=shown)
-        with _connected(address, exactly, seconds) as connection:
-            found = connection.getpeercert() or {}
-    except ssl.SSLError as problem:
-        reason = getattr(problem, "verify_message", "") or problem.reason or str(problem)
-        raise _unusable(address, reason) from problem
-    except OSError as problem:
-        reason = (problem.strerror or str(problem)).lower()
-        what = f"server cannot be reached: {reason}"
-        raise EnvironmentProblem("TG814", what, where=address) from problem
-    name = _name(found)
-    if not name:
-        raise _unusable(address, "it is for no name")
-    return shown, name
-
-
-def _connected(address: str, context: ssl.SSLContext, seconds: float) -> ssl.SSLSocket:
-    parts = urlsplit(f"//{address}")
-    plain = socket.create_connection((parts.hostname, parts.port), seconds)
-    try:
-        return context.wrap_socket(plain, server_hostname=parts.hostname)
-    except BaseException:
-        plain.close()
-        raise
-
-
-def _name(certificate: Mapping[str, Any]) -> str:
-    """A name that a certificate is for; gRPC looks at the subject only where there is no other."""
-    subject = [item for part in certificate.get("subject", ()) for item in part]
-    names = [
-        str(value)
-        for kind, value in certificate.get("subjectAltName", ()) or subject
-        if kind in {"DNS", "IP Address", "commonName"}
-    ]
-    return names[0].replace("*", "any", 1) if names else ""
-
-
-def _unusable(address: str, reason: str) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        "TG834",
-        f"gRPC cannot trust the server's certificate even unverified: {reason}",
-        where=address,
-        fix="Renew the certificate with a name, or ask over HTTP (https://), which can skip this.",
-    )
-
-
+# What something that is no gRPC server answers, in the words of gRPC's library.
+_BETWEEN = re.compile(r"http2 header with status: (\d{3})")
 # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
 UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
 # Chosen: beside four copies of the largest answer, on the way from the socket to a message.
@@ -328,22 +243,31 @@ class GrpcClient(ClientBase):
         try:
             yield
         except InferenceServerException as error:
-            text = str(error.message())
             if flood.is_set():
                 what = "its answers take more memory than they may"
                 raise EnvironmentProblem("TG839", what, where=self.address) from error
-            status = str(error.status() or "")
-            unreachable = "UNAVAILABLE" in status and any(word in text for word in UNREACHABLE)
-            code = "TG815"
-            if unreachable or "DEADLINE_EXCEEDED" in status:
-                tls = self.tls is not None and "handshake" in text.lower()
-                code, text = "TG834" if tls else "TG814", f"server cannot be reached: {text}"
-            elif "RESOURCE_EXHAUSTED" in status and "larger than max" in text:
-                code = "TG839"
-            raise EnvironmentProblem(code, text, where=self.address) from error
+            raise self._problem(str(error.status() or ""), str(error.message())) from error
         finally:
             done.set()
             watch.join()
+
+    def _problem(self, status: str, text: str) -> EnvironmentProblem:
+        """The error of a call that failed with that status of gRPC."""
+        if between := _BETWEEN.search(text):
+            return refusal(int(between[1]), b"", {}, self.address)
+        code = "TG815"
+        unreachable = "UNAVAILABLE" in status and any(word in text for word in UNREACHABLE)
+        if unreachable or "DEADLINE_EXCEEDED" in status:
+            tls = self.tls if unreachable else None
+            fault = handshake_fault(self.address, tls, self.timeout) if tls is not None else ""
+            handshake = tls is not None and "handshake" in text.lower()
+            code = "TG834" if fault or handshake else "TG814"
+            text = f"server cannot be reached: {fault or text}"
+        elif "RESOURCE_EXHAUSTED" in status and "larger than max" in text:
+            code = "TG839"
+        elif "UNAUTHENTICATED" in status:
+            code = "TG861"
+        return EnvironmentProblem(code, text, where=self.address)
 
 
 def _tensors(inputs: Mapping[str, Any]) -> list[Any]:

@@ -84,6 +84,7 @@ def read_json(content: bytes | bytearray | memoryview) -> object:
         raise ForeignAnswerError("its answer is not text in UTF-8") from None
     except json.JSONDecodeError as problem:
         place = f"line {problem.lineno}, column {problem.colno}"
+        place = "a page of HTML or XML" if data.lstrip().startswith(b"<") else place
         raise ForeignAnswerError(f"its answer is not JSON ({place})") from None
     except ValueError:
         raise ForeignAnswerError("its answer has a number that is too large, or none") from None
@@ -183,8 +184,7 @@ class HttpChannel:
             if isinstance(problem, http.client.IncompleteRead):
                 what = "the connection ended in the middle of the answer"
                 raise ConnectionError(what) from problem
-            what = f"its answer is not HTTP ({type(problem).__name__})"
-            raise ForeignAnswerError(what) from problem
+            raise ForeignAnswerError(_not_http(problem)) from problem
 
     def _exchange(
         self,
@@ -226,6 +226,14 @@ class HttpChannel:
             raise OSError("there is no host of that name") from problem
         connection.sock = cast("socket.socket", _BoundedSocket(connection.sock))
         return connection
+
+
+def _not_http(problem: http.client.HTTPException) -> str:
+    """What answers instead of HTTP/1.x; a server of HTTP/2 alone begins with its settings."""
+    line = getattr(problem, "line", "")
+    if line[3:4] == "\x04" or line.startswith("HTTP/2"):
+        return "it speaks HTTP/2 alone: name a port of HTTP/1.1, or gRPC's with grpc:// before it"
+    return f"its answer is not HTTP ({type(problem).__name__})"
 
 
 def _refuse_unasked(status: int, headers: Mapping[str, str]) -> None:

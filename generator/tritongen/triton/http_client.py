@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.tensors import DType
+from tritongen.triton.address import tls_reason
 from tritongen.triton.client import ClientBase, IndexEntry, SequenceStep, ServerInfo
 from tritongen.triton.http_channel import (
     MAX_BODY_BYTES,
@@ -23,9 +24,9 @@ from tritongen.triton.http_channel import (
     read_json,
 )
 from tritongen.triton.messages import ModelMeta, WireTensor, model_meta, request_json
+from tritongen.triton.refusals import refusal, stands_between
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"
-_MAX_SHOWN_BYTES = 2_000  # Chosen: a refusal that is no JSON, such as a page of a proxy.
 
 
 @dataclass(slots=True)
@@ -45,7 +46,10 @@ class HttpClient(ClientBase):
 
     def says_live(self) -> bool:
         """Whether the server says that it is live."""
-        return self._ask("GET", "/v2/health/live").status == 200
+        answer = self._ask("GET", "/v2/health/live")
+        if stands_between(answer.status):
+            raise self._refusal(answer)
+        return answer.status == 200
 
     def metadata(self) -> ServerInfo:
         """Name, version and extensions of the server."""
@@ -182,7 +186,7 @@ class HttpClient(ClientBase):
         seconds: float | None = None,
         most_bytes: int = MAX_BODY_BYTES,
     ) -> HttpAnswer:
-        sent = {**self.headers, **(headers or {})}
+        path, sent = self.path + path, {**self.headers, **(headers or {})}
         limit = self.timeout if seconds is None else seconds
         try:
             return self._opened().ask(
@@ -192,7 +196,7 @@ class HttpClient(ClientBase):
             raise self._unusable(str(error)) from error
         except ssl.SSLError as error:
             raise EnvironmentProblem(
-                "TG834", f"no TLS connection: {error.reason or error}", where=self.address
+                "TG834", f"no TLS connection: {tls_reason(error)}", where=self.address
             ) from error
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
@@ -221,16 +225,7 @@ class HttpClient(ClientBase):
         return EnvironmentProblem("TG839", what, where=self.address)
 
     def _refusal(self, answer: HttpAnswer) -> EnvironmentProblem:
-        try:
-            found = read_json(answer.content)
-        except ForeignAnswerError:
-            found = None
-        text = answer.content[:_MAX_SHOWN_BYTES].decode("utf-8", "replace").strip()
-        if isinstance(found, dict) and "error" in found:
-            text = str(found["error"])
-        return EnvironmentProblem(
-            "TG815", text or f"status {answer.status} and no reason", where=self.address
-        )
+        return refusal(answer.status, answer.content, answer.headers, self.address)
 
 
 def _model(name: str, version: str) -> str:

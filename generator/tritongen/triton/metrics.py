@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tritongen.triton.address import Endpoint
 from tritongen.triton.http_channel import HttpChannel
 from tritongen.triton.statistics import MAX_COUNTER, ServerUse
 
@@ -48,19 +49,19 @@ def metric_samples(text: str) -> Iterator[MetricSample]:
 class Metrics:
     """A metrics endpoint."""
 
-    host: str
-    port: int
+    endpoint: Endpoint
 
     def use(self) -> ServerUse:
         """What the machine uses now; empty when the endpoint does not answer."""
-        return parse_metrics(metrics_page(self.host, self.port, _TIMEOUT_S) or "")
+        return parse_metrics(metrics_page(self.endpoint, _TIMEOUT_S) or "")
 
 
-def metrics_page(host: str, port: int, seconds: float) -> str | None:
-    """The text of ``http://host:port/metrics``, None when there is no such page in that time."""
-    channel = HttpChannel(host, port)
+def metrics_page(endpoint: Endpoint, seconds: float) -> str | None:
+    """The text of an endpoint's ``/metrics``, None when there is no such page in that time."""
+    context = endpoint.tls.context() if endpoint.tls is not None else None
+    channel, path = HttpChannel(endpoint.host, endpoint.port, context), f"{endpoint.path}/metrics"
     try:
-        answer = channel.ask("GET", "/metrics", seconds=seconds)
+        answer = channel.ask("GET", path, headers=endpoint.headers, seconds=seconds)
     except OSError:
         return None
     finally:

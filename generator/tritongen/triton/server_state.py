@@ -131,7 +131,7 @@ def own_endpoint(project: Path, endpoint: Endpoint) -> Endpoint:
 
     Args:
         project: the project's folder.
-        endpoint: headers of its own come before the server's.
+        endpoint: as it was named.
     """
     try:
         state = StateStore(project).read()
@@ -144,4 +144,4 @@ def own_endpoint(project: Path, endpoint: Endpoint) -> Endpoint:
     if found.address != (state.endpoints.grpc if grpc else state.endpoints.http):
         return endpoint
     place = found if endpoint.tls is None else endpoint  # a certificate says who has the name
-    return replace(place, headers={**state.headers(grpc=grpc), **endpoint.headers})
+    return replace(place, keys=state.headers(grpc=grpc))

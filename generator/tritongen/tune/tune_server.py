@@ -24,7 +24,7 @@ from tritongen.serving.protocol import ModelControl, Ports, ServerSpec
 from tritongen.serving.runtimes import choose_runtime
 from tritongen.serving.server_spec import UpOptions, bare_spec
 from tritongen.system.own_files import check_folder
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import clean
@@ -117,7 +117,7 @@ class PrivateServer:
         """Where requests go; a server must run."""
         http, protocol = self.protocol is ClientProtocol.HTTP, self.protocol
         address = self.endpoints.http if http else self.endpoints.grpc
-        return Endpoint(*parse_endpoint(address, protocol), protocol)
+        return Endpoint.parse(address, protocol=protocol)
 
     @property
     def endpoints(self) -> Endpoints:

@@ -9,7 +9,7 @@ PAGE = (Path(__file__).parents[3] / "docs/probe.md").read_text()
 # What speaks for itself in --help, or belongs to the server.
 UNTOLD = {
     "--help", "--verbose", "--quiet",
-    "--model", "--url", "--tls", "--ca", "--insecure", "--output", "--tolerance",
+    "--model", "--url", "--output", "--tolerance",
 }  # fmt: skip
 
 

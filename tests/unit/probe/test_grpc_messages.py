@@ -34,6 +34,14 @@ def test_the_headers_of_requests_leave_no_table_behind(secure, scheme):
         assert not decoder.header_table.dynamic_entries
 
 
+def test_headers_of_the_user_s_are_part_of_every_block():
+    block = request_block("h", secure=True, headers={"authorization": "Bearer x", "a": "b"})
+    decoder = Decoder()
+    found = dict(decoder.decode(block, raw=True))
+    assert (found[b"authorization"], found[b"a"]) == (b"Bearer x", b"b")
+    assert not decoder.header_table.dynamic_entries
+
+
 def test_what_a_block_says():
     block = b"\x88" + literal("grpc-status", "3") + literal("grpc-message", "a%20b%0A c")
     facts = HeaderReader().read(block)

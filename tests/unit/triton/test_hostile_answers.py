@@ -64,6 +64,5 @@ def test_a_history_is_of_a_prometheus(attack: str) -> None:
 @pytest.mark.parametrize("attack", ["endless chunks", "gzip bomb", "negative length", *TIME])
 def test_a_page_of_metrics_that_attacks_is_none(attack: str) -> None:
     with hostile({**CONTENT, **TIME}[attack]) as server:
-        host, _, port = server.address.rpartition(":")
-        assert metrics_page(host, int(port), SECONDS) is None
+        assert metrics_page(Endpoint.parse(server.address), SECONDS) is None
     assert server.stayed == []

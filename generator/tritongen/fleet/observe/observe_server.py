@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from tritongen.model.findings import Finding
 from tritongen.model.printable import spreadsheet_cell
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
+from tritongen.triton.access import Access
 from tritongen.triton.address import Endpoint
 from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.metrics import metrics_page
@@ -53,6 +54,9 @@ _UNREADABLE = (
     EnvironmentProblem, ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
 )  # fmt: skip
 
+# Why neither port would answer.
+_TOLD = frozenset({"TG834", "TG861", "TG862"})
+
 Progress = Callable[[float, float], None]
 
 
@@ -68,6 +72,7 @@ class CounterSource:
         interval_s: between readings, None to choose by the length; the steps of rates are then
             as long.
         replicas: servers that share the traffic evenly, of which one is observed.
+        access: how the servers are reached.
     """
 
     addresses: tuple[str, ...]
@@ -76,6 +81,7 @@ class CounterSource:
     seconds: float
     interval_s: float | None = None
     replicas: int = 1
+    access: Access = field(default_factory=Access)
 
     @property
     def step_s(self) -> float:
@@ -197,7 +203,7 @@ class _Server:
     def counters(self) -> Mapping[str, ModelCounters] | None:
         """Counters by model, None when it does not answer now."""
         if self.client is None:
-            page = metrics_page(self.endpoint.host, self.endpoint.port, _PAGE_S)
+            page = metrics_page(self.endpoint, _PAGE_S)
             found = counters_of_metrics(page) if page is not None else None
         else:
             try:
@@ -210,7 +216,7 @@ class _Server:
 def _live(
     source: CounterSource, progress: Progress
 ) -> tuple[dict[str, Observed], dict[str, Mapping[str, object]]]:
-    servers = [_server(address) for address in source.addresses]
+    servers = [_server(source.access.endpoint(address)) for address in source.addresses]
     readings: list[dict[str, list[CounterReading]]] = [{} for _ in servers]
     # Rates need an even clock; the wall's may be set meanwhile.
     began_s, begin = time.time(), time.monotonic()
@@ -242,20 +248,22 @@ def _live(
     return seen, _configs(servers, names)
 
 
-def _server(address: str) -> _Server:
+def _server(endpoint: Endpoint) -> _Server:
     """A server by whichever of its ports was named."""
-    endpoint = Endpoint.parse(address)
     client = client_for(endpoint, timeout=10.0)
     try:
         client.statistics()
-    except _UNREADABLE:
-        page = metrics_page(endpoint.host, endpoint.port, _PAGE_S)
+    except _UNREADABLE as problem:
+        if isinstance(problem, EnvironmentProblem) and problem.code in _TOLD:
+            raise
+        page = metrics_page(endpoint, _PAGE_S)
         if page is None or not counters_of_metrics(page):
+            why = f": {problem.what}" if isinstance(problem, EnvironmentProblem) else ""
             raise EnvironmentProblem(
                 "TG980",
-                "neither Triton's statistics nor its metrics are there"
+                f"neither Triton's statistics nor its metrics are there{why}"
                 if page is None
-                else "its metrics hold no counter of an inference server",
+                else f"its metrics hold no counter of an inference server{why}",
                 where=endpoint.address,
             ) from None
         return _Server(endpoint, None)

@@ -225,7 +225,7 @@ class ClientEngine(SlotEngine[C]):
         else:
             self._note_failure(slot, *failure, done)
             self.lost += slot.broken
-        if slot.broken and self._refilling:
+        if slot.broken and (self._refilling or self._left):
             self._retry_later(slot)
         else:
             self._proceed(slot, done)

@@ -14,7 +14,8 @@ from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.client_engine import C, CallSlot, ClientEngine, Failure, message_of
 from tritongen.probe.engines.infer_calls import client_module
 from tritongen.probe.load_engine import FailureCode, clock_ns
-from tritongen.triton.grpc_client import UNREACHABLE, channel_credentials
+from tritongen.triton.grpc_channel import call_metadata, channel_credentials
+from tritongen.triton.grpc_client import UNREACHABLE
 
 _CHANNEL = [
     ("grpc.max_receive_message_length", -1),
@@ -77,7 +78,8 @@ class GrpcClientEngine(_GrpcEngine[_UnarySlot]):
 
     def _issue(self, slot: _UnarySlot) -> None:
         heard = partial(self._answered, slot.number)
-        slot.context = self._client.async_infer(callback=heard, **slot.request)
+        headers = call_metadata(self._endpoint.headers)
+        slot.context = self._client.async_infer(callback=heard, headers=headers, **slot.request)
 
     def _abandon(self, slot: _UnarySlot) -> None:
         if slot.context is not None:
@@ -120,7 +122,8 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
         # The thread that reads the stream is as the one that starts it: it must not keep the
         # process from ending, since gRPC makes it wait for ever after a message it cannot read.
         heard = partial(self._heard, slot, slot.stream)
-        starting = threading.Thread(target=slot.client.start_stream, args=(heard,), daemon=True)
+        start = partial(slot.client.start_stream, headers=call_metadata(self._endpoint.headers))
+        starting = threading.Thread(target=start, args=(heard,), daemon=True)
         starting.start()
         starting.join()
 

@@ -59,7 +59,8 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
             slot.sent = clock_ns()
             try:
                 client = client or self._make_client()
-                result = client.infer(**call)
+                # tritonclient adds to the headers that it is given.
+                result = client.infer(headers=dict(self._endpoint.headers), **call)
             except Exception as raised:  # noqa: BLE001  (what tritonclient raises is a failed request)
                 fault = raised
             self._answered(number, result, fault)
@@ -71,7 +72,7 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
     def _make_client(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
         tls = self._endpoint.tls
         return client_module(ClientProtocol.HTTP).InferenceServerClient(
-            self._endpoint.address,
+            self._endpoint.place,
             connection_timeout=self._options.connect_timeout_s,
             network_timeout=self._options.timeout_s,
             ssl=tls is not None,

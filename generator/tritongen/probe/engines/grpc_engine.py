@@ -18,6 +18,7 @@ from tritongen.probe.engines.http2_stream import (
 from tritongen.probe.engines.slot_engine import MAX_WAIT_S, WOULD_BLOCK, Dialer, SlotEngine
 from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.triton.address import Endpoint
+from tritongen.triton.grpc_channel import call_metadata
 
 _EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _ENDING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -54,7 +55,8 @@ class GrpcEngine(SlotEngine[_Slot]):
         self._dialer = Dialer(endpoint, options.connect_timeout_s, alpn="h2")
         super().__init__(plans, options)
         self._where = endpoint.address
-        self._block = request_block(self._where, secure=endpoint.tls is not None)
+        secure, headers = endpoint.tls is not None, call_metadata(endpoint.headers)
+        self._block = request_block(self._where, secure=secure, headers=headers)
         self._templates = [ResponseTemplates() for _ in plans]
         self._by_fd: dict[int, _Connection] = {}
         self._connections: list[_Connection] = []

@@ -4,9 +4,10 @@ Messages are made and read by tritonclient, and travel behind a 5-byte prefix. t
 grpcio, which takes half a second: when a request is made.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from urllib.parse import unquote
 
 from hpack import Decoder, Encoder
@@ -18,6 +19,8 @@ from tritongen.probe.engines.infer_calls import client_module, infer_call
 from tritongen.probe.engines.infer_results import InferResponse, read_response
 from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message
 
+# Headers of most servers.
+_NONE: Mapping[str, str] = MappingProxyType({})
 _PATH = "/inference.GRPCInferenceService/ModelInfer"
 # Chosen: a server has a handful of different blocks, and each takes some 100 bytes.
 _MAX_BLOCKS = 256
@@ -42,7 +45,7 @@ class HeaderFacts:
     def failure(self) -> tuple[str, str] | None:
         """The code and message of a failed request, None for success."""
         if self.http_status not in {0, 200}:
-            return f"HTTP {self.http_status}", self.message or "the server is not gRPC"
+            return f"HTTP {self.http_status}", self.message or "the answer is not gRPC's"
         if self.grpc_status == 0:
             return None
         name = _status_names().get(self.grpc_status)
@@ -112,9 +115,15 @@ def _number(value: bytes) -> int:
     return int(value)
 
 
-def request_block(authority: str, *, secure: bool) -> bytes:
-    """The headers of every request; constant, as nothing of them is for the peer's table."""
-    headers = {
+def request_block(authority: str, *, secure: bool, headers: Mapping[str, str] = _NONE) -> bytes:
+    """The headers of every request; constant, as nothing of them is for the peer's table.
+
+    Args:
+        authority: of the server.
+        secure: whether TLS is spoken.
+        headers: sent besides, names in lower case.
+    """
+    fields = {
         ":method": "POST",
         ":scheme": "https" if secure else "http",
         ":path": _PATH,
@@ -123,9 +132,10 @@ def request_block(authority: str, *, secure: bool) -> bytes:
         "content-type": "application/grpc",
         "grpc-accept-encoding": "identity",
         "user-agent": "tritongen",
+        **headers,
     }
     block: bytes = Encoder().encode(
-        [(name, value, True) for name, value in headers.items()], huffman=False
+        [(name, value, True) for name, value in fields.items()], huffman=False
     )
     return block
 

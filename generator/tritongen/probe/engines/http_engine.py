@@ -62,7 +62,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
     def serve(self, until_ns: int) -> None:
         """Run the closed loop; see `SlotEngine.serve`."""
         poll, by_fd, buffer, clock = self._epoll.poll, self._by_fd, self._buffer, clock_ns
-        quick = self._sending and not self._dialer.tls
+        quick = self._refilling and not self._dialer.tls
         now = clock()
         while now < until_ns and (self._sending or self.outstanding):
             events = poll(min(MAX_WAIT_S, (until_ns - now) / 1e9))
@@ -266,7 +266,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
         self._drop(connection)
         if refused:
             self.lost += 1
-        if refused and self._refilling:
+        if refused and (self._refilling or self._left):
             self._retry_later(connection)
         else:
             self._proceed(connection, now)

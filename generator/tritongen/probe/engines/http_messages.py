@@ -6,24 +6,34 @@ of any size, and keeps no more than it must. What a response says is read by tri
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import quote
 
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.infer_calls import client_module, infer_call
 from tritongen.probe.engines.infer_results import InferResponse, read_response
 from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message
+from tritongen.triton.refusals import told
+
+# Headers of most servers.
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def request_bytes(message: Message, host: str) -> bytes:
+def request_bytes(
+    message: Message, host: str, path: str = "", headers: Mapping[str, str] = _NONE
+) -> bytes:
     """The whole request: request line, headers, JSON, tensors.
 
     Args:
         message: what to ask.
-        host: for the Host header, with the port.
+        host: for the Host header, with the port; one among the headers comes before it.
+        path: of the server, before the model's.
+        headers: sent besides.
     """
     body, json_size = _body(message)
-    return _head(message, host, json_size, len(body)) + body
+    return _head(message, _lines(host, headers), path, json_size, len(body)) + body
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,9 @@ class HttpTemplate:
         return b"".join((self.heads[start + end], *body))
 
 
-def request_template(message: Message, host: str) -> HttpTemplate:
+def request_template(
+    message: Message, host: str, path: str = "", headers: Mapping[str, str] = _NONE
+) -> HttpTemplate:
     """The same for sequences."""
     body, json_size = _body(message, sequence_id=FIRST_SEQUENCE_ID)
     rest, parts = body[:json_size], []
@@ -55,10 +67,9 @@ def request_template(message: Message, host: str) -> HttpTemplate:
         before, place, rest = rest.partition(b'"sequence_%s":' % key.encode() + gap)
         parts.append(before + place.removesuffix(gap))
     tensors = b"" if json_size is None else body[json_size:]
-    heads = tuple(
-        _head(message, host, None if json_size is None else json_size - less, len(body) - less)
-        for less in range(3)
-    )
+    lines, whole = _lines(host, headers), len(body)
+    sizes = [(None if json_size is None else json_size - less, whole - less) for less in range(3)]
+    heads = tuple(_head(message, lines, path, *size) for size in sizes)
     return HttpTemplate(heads, (*parts, rest + tensors))
 
 
@@ -72,12 +83,18 @@ def _body(message: Message, sequence_id: int = 0) -> tuple[bytes, int | None]:
     return made
 
 
-def _head(message: Message, host: str, json_size: int | None, size: int) -> bytes:
+def _lines(host: str, headers: Mapping[str, str]) -> str:
+    given = {"host": ("Host", host)}
+    given |= {name.lower(): (name, value) for name, value in headers.items()}
+    return "".join(f"{name}: {value}\r\n" for name, value in given.values())
+
+
+def _head(message: Message, lines: str, path: str, json_size: int | None, size: int) -> bytes:
     version = f"/versions/{message.version}" if message.version else ""
     length = "" if json_size is None else f"Inference-Header-Content-Length: {json_size}\r\n"
     return (
-        f"POST /v2/models/{quote(message.model)}{version}/infer HTTP/1.1\r\n"
-        f"Host: {host}\r\n"
+        f"POST {path}/v2/models/{quote(message.model)}{version}/infer HTTP/1.1\r\n"
+        f"{lines}"
         "Content-Type: application/octet-stream\r\n"
         "Accept-Encoding: identity\r\n"
         f"{length}"
@@ -338,5 +355,5 @@ def error_text(parser: ResponseParser) -> str:
         body = json.loads(bytes(parser.body))
         text = body["error"] if isinstance(body, dict) and "error" in body else str(body)
     except (ValueError, RecursionError):
-        text = bytes(parser.body[:300]).decode("utf-8", "replace")
+        text = told(parser.status, parser.body, parser.headers)
     return " ".join(str(text).split())[:300]

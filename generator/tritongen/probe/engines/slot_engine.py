@@ -172,6 +172,8 @@ class SlotEngine(ABC, Generic[S]):
         self._sending = False
         # Whether an answer is followed by the next request.
         self._refilling = False
+        # Requests of a counted closed loop that are still to be sent.
+        self._left = 0
 
     @abstractmethod
     def serve(self, until_ns: int) -> None:
@@ -220,6 +222,11 @@ class SlotEngine(ABC, Generic[S]):
         """Write what was begun with that slot."""
 
     @property
+    def sending(self) -> bool:
+        """Whether more requests of a closed loop are to come."""
+        return self._sending
+
+    @property
     def waiting(self) -> int:
         """Requests that are due and wait for a free slot."""
         return len(self._pending)
@@ -237,7 +244,7 @@ class SlotEngine(ABC, Generic[S]):
         """
         limit = self._options.max_outstanding
         self._max_slots = limit if max_outstanding is None else min(max_outstanding, limit)
-        self.closed, self._sending, self._refilling = closed, True, closed
+        self.closed, self._sending, self._refilling, self._left = closed, True, closed, 0
         self.last_success_ns, self.lost = clock_ns(), 0
         self._broken.clear()
         for slot in self._slots[slots:]:
@@ -256,8 +263,11 @@ class SlotEngine(ABC, Generic[S]):
             self._prepare(slot)
             self._idle[target].append(slot)
 
-    def start(self) -> None:
-        """Send the first request of every slot of a closed loop."""
+    def start(self, requests: int | None = None) -> None:
+        """Send the first request of every slot of a closed loop; `requests` end it, if given."""
+        if requests is not None:
+            self._refilling, self._left = False, requests - len(self._slots)
+            self._sending = self._left > 0
         for idle in self._idle:
             for slot in idle:
                 self.outstanding += 1
@@ -291,6 +301,7 @@ class SlotEngine(ABC, Generic[S]):
     def stop_sending(self) -> None:
         """Send no next request, and none that waits."""
         self._sending = self._refilling = False
+        self._left = 0
         self._pending.clear()
 
     def check_timeouts(self, now_ns: int) -> None:
@@ -302,9 +313,9 @@ class SlotEngine(ABC, Generic[S]):
                 self._fail(slot, FailureCode.TIMEOUT, message, now_ns)
         if self._sending:
             self._reconnect(now_ns)
-        if self._refilling:
-            broken, self._broken = self._broken, []
-            for slot in broken:
+        broken, self._broken = self._broken, []
+        for slot in broken:
+            if self._refilling or self._count_down():
                 self.outstanding += 1
                 self._begin(slot, clock_ns())
         self._flush()
@@ -328,9 +339,17 @@ class SlotEngine(ABC, Generic[S]):
         intended = slot.sent if self.closed else slot.intended
         slot.target.log.fail(intended, slot.sent, now, code, message)
 
+    def _count_down(self) -> bool:
+        """Whether a counted loop goes on, by one request less."""
+        if not self._left:
+            return False
+        self._left -= 1
+        self._sending = self._left > 0
+        return True
+
     def _proceed(self, slot: S, now: int) -> None:
         """The slot is free: send the next request or let it rest."""
-        if self._refilling:
+        if self._refilling or (self._left and self._count_down()):
             self._begin(slot, now)
             return
         slot.busy = False
@@ -349,7 +368,7 @@ class SlotEngine(ABC, Generic[S]):
         """
         slot.busy = False
         self.outstanding -= 1
-        if self._refilling:
+        if self._refilling or self._left:
             self._broken.append(slot)
         else:
             self._idle[slot.target_index].append(slot)

@@ -38,7 +38,8 @@ class Environment:
         machine: CPU model, cores, system of the client.
         seed: of inputs and arrivals.
         configurations: hash of each model's configuration in force.
-        command: as it was typed.
+        command: as it was typed, without values of headers.
+        headers: names of those that were sent with every request.
     """
 
     started: str
@@ -49,6 +50,7 @@ class Environment:
     seed: int = 0
     configurations: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    headers: Sequence[str] = ()
     measured_on: str = ""
 
 
