@@ -110,13 +110,10 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         "--processes", type=int, default=1, metavar="N", help="that make the load (default: 1)"
     )
     group.add_argument(
-        "--client",
-        choices=("auto", "fast", "tritonclient", "both"),
-        default="auto",
-        help="what sends: fast, which costs little beside the server; tritonclient, as a Python "
-        "service does; auto: fast, and tritonclient for streams; both in interleaved pairs "
-        "(default: %(default)s)",
-    )
+        "--client", choices=("auto", "fast", "tritonclient", "both"), default="auto",
+        help="fast costs little beside the server; tritonclient sends as a Python service does; "
+        "both in interleaved pairs (default: fast, and tritonclient for streams)",
+    )  # fmt: skip
     group.add_argument("--streaming", action="store_true", help="use gRPC streams")
     group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
 
@@ -125,12 +122,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("inputs")
     group.add_argument("--batch", type=int, default=1, metavar="N", help="rows of a request")
     group.add_argument("--data", type=Path, metavar="FILE", help="real tensors: .npz, .npy, JSON")
-    group.add_argument(
-        "--shape", action="append", default=[], metavar="NAME:1,3,224,224", help="repeatable"
-    )
-    group.add_argument(
-        "--values", action="append", default=[], metavar="NAME=int[0,10)", help="repeatable"
-    )
+    for flag, form in (("--shape", "NAME:1,3,224,224"), ("--values", "NAME=int[0,10)")):
+        group.add_argument(flag, action="append", default=[], metavar=form, help="repeatable")
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
 
 
@@ -216,16 +209,13 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
     """What was asked for; answers and comparisons are empty where there was no such question."""
     from tritongen.cli.probe_output import ProbeResults
+    from tritongen.probe.questions.comparison import compare_against, compare_clients
 
     request = _request(args)
     if args.against:
-        from tritongen.probe.questions.comparison import compare_against
-
         found = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
         return ProbeResults(found[0], comparisons=found[1])
     if args.client == "both":
-        from tritongen.probe.questions.comparison import compare_clients
-
         found = compare_clients(Path.cwd(), request, args.tolerance, tell)
         return ProbeResults(found[0], comparisons=found[1], compared=("fast", "tritonclient"))
     if args.goal or args.find:
