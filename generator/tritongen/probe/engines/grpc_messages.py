@@ -197,8 +197,8 @@ def request_template(message: Message) -> GrpcTemplate:
 
 
 def _request(message: Message, sequence_id: int = 0) -> bytes:
-    # What `infer` sends: tritonclient has no public name for it, as it has over HTTP. It has been
-    # the same arguments from 2.60 to 2.73, and a test compares it with what `infer` puts on the wire.
+    # What `infer` sends: tritonclient has no public name for it, as it has over HTTP. It takes the
+    # same arguments from 2.60 to 2.73, and a test compares it with what `infer` puts on the wire.
     from tritonclient.grpc._utils import _get_inference_request
 
     request = _get_inference_request(
