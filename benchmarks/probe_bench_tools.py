@@ -1,4 +1,4 @@
-"""perf_analyzer and `tritongen probe` as processes, watched from outside in the same way.
+"""perf_analyzer, wrk and `tritongen probe` as processes, watched from outside in the same way.
 
 CPU time is read from the kernel and requests from the server, for the same stretch in the middle
 of each run, so that neither tool is asked about itself and starting up costs nothing.
@@ -7,6 +7,7 @@ of each run, so that neither tool is asked about itself and starting up costs no
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from probe_bench_models import TRITONGEN, Model, Served
+from probe_bench_wrk import read_wrk, wrk_command
 from tritongen.system.process_usage import local_server
 
 PERF_ANALYZER = "2.60.0"
@@ -82,12 +84,14 @@ class Client:
         protocol: ``http`` or ``grpc``.
         ours: whether it is tritongen.
         asynchronous: perf_analyzer's way of sending.
+        sends: what tritongen sends with.
     """
 
     name: str
     protocol: str
     ours: bool
     asynchronous: bool = True
+    sends: str = "fast"
 
 
 PA_GRPC = Client("perf_analyzer gRPC", "grpc", ours=False)
@@ -95,6 +99,9 @@ PA_HTTP = Client("perf_analyzer HTTP", "http", ours=False, asynchronous=False)
 PA_GRPC_SYNC = Client("perf_analyzer gRPC, sync", "grpc", ours=False, asynchronous=False)
 OUR_GRPC = Client("tritongen gRPC", "grpc", ours=True)
 OUR_HTTP = Client("tritongen HTTP", "http", ours=True)
+PYTHON_GRPC = Client("tritonclient gRPC", "grpc", ours=True, sends="tritonclient")
+PYTHON_HTTP = Client("tritonclient HTTP", "http", ours=True, sends="tritonclient")
+WRK_HTTP = Client("wrk HTTP", "http", ours=False)
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,11 @@ class Bench:
         return self._once(client, model, load, watch_s) if again else reading
 
     def _once(self, client: Client, model: Model, load: Load, watch_s: float) -> Reading:
-        out = self.folder / "out"
-        command = (self._ours if client.ours else self._theirs)(client, model, load, out)
+        out = self.folder / ("log" if client is WRK_HTTP else "out")
+        if client is WRK_HTTP and shutil.which("wrk") is None:
+            return Reading(failure="not installed")
         out.unlink(missing_ok=True)
+        command = self._command(client, model, load, out)
         begun = time.monotonic()
         with (self.folder / "log").open("w") as log:
             process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
@@ -154,7 +163,13 @@ class Bench:
             failure = next((line for line in reversed(words) if line.strip()), "no output")
             return Reading(wall_s=wall, failure=failure.strip()[:120])
         read = _read_ours if client.ours else _read_theirs
-        return read(out, wall, seen)
+        return (_read_wrk if client is WRK_HTTP else read)(out, wall, seen)
+
+    def _command(self, client: Client, model: Model, load: Load, out: Path) -> list[str | Path]:
+        if client is WRK_HTTP:
+            address = self._address(client)
+            return [*wrk_command(address, model, load.concurrency, load.seconds, self.folder)]
+        return (self._ours if client.ours else self._theirs)(client, model, load, out)
 
     def _address(self, client: Client) -> str:
         return self.served.http if client.protocol == "http" else self.served.grpc
@@ -168,6 +183,7 @@ class Bench:
         shapes = [word for name, dims in model.shapes for word in ("--shape", f"{name}:{dims}")]
         target = ("-m", model.name, "-u", self._address(client), "--protocol", client.protocol)
         words = (*target, *kind, "--arrivals", "constant", *time_given, *values, *shapes)
+        words = (*words, "--client", client.sends)
         return [TRITONGEN, "probe", *words, "--format", "json", "-o", out]
 
     def _theirs(self, client: Client, model: Model, load: Load, out: Path) -> list[str | Path]:
@@ -277,6 +293,12 @@ def _read_theirs(path: Path, wall: float, seen: tuple[float, float]) -> Reading:
         queue_us=value("Server Queue"),
         infer_us=value("Server Compute Infer"),
     )
+
+
+def _read_wrk(path: Path, wall: float, seen: tuple[float, float]) -> Reading:
+    rate, percentiles, failure = read_wrk(path.read_text())
+    p50, p99 = (percentiles.get(key, 0.0) for key in ("p50", "p99"))
+    return Reading(rate, p50, 0.0, p99, *seen, wall_s=wall, failure=failure)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,7 +1,9 @@
-"""`tritongen probe` beside perf_analyzer, on one server, in interleaved rounds.
+"""`tritongen probe` beside perf_analyzer and wrk, on one server, in interleaved rounds.
 
-    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py                  fourteen minutes
-    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --parts large    four at most
+`probe` sends with both of its clients, the fast one and tritonclient.
+
+    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py                  half an hour
+    .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --parts large    eight minutes at most
     .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --parts none     from what is kept
     .venv/bin/python benchmarks/probe_vs_perf_analyzer.py --quick          a look at everything, two
 
@@ -27,6 +29,7 @@ from probe_bench_models import (
     DIGITS,
     IMAGE,
     MAGIKA,
+    PAGES,
     STALL_EVERY_S,
     STALL_S,
     STALLED,
@@ -66,7 +69,7 @@ def small(bench: Bench, size: Size) -> str:
 
 def large(bench: Bench, size: Size) -> str:
     """Closed loops with large tensors, and where computing dominates."""
-    return closed_loops(bench, size, [(IMAGE, 8), (MAGIKA, 8)])
+    return closed_loops(bench, size, [(IMAGE, 8), (MAGIKA, 8), (PAGES, 8)])
 
 
 def on_cores_of_their_own(bench: Bench, size: Size) -> str:
@@ -229,7 +232,7 @@ def title(bench: Bench, used: float) -> str:
     )
 
 
-# Each takes less than four minutes.
+# Each takes less than eight minutes.
 PARTS: dict[str, tuple[str, Callable[[Bench, Size], str]]] = {
     "small": ("Closed loops, the tiny model", small),
     "large": ("Closed loops, large tensors and much computing", large),

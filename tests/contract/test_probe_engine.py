@@ -17,7 +17,7 @@ from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, run_load
-from tritongen.probe.load_engine import EngineOptions, RequestPlan, clock_ns
+from tritongen.probe.load_engine import EngineOptions, LoadClient, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import check_targets, make_engine
 from tritongen.queueing import ClosedLoop, OpenLoop
@@ -51,9 +51,10 @@ class TritonPythonModel:
 
 @dataclass(frozen=True)
 class Served:
-    """Where a model ``echo`` is served, and how it is spoken to."""
+    """Where a model ``echo`` is served, how it is spoken to, and by what."""
 
     endpoint: Endpoint
+    client: LoadClient = LoadClient.AUTO
 
     def job(
         self, columns: int = 4, count: int = 5, *, expect: bool = False, wrong: bool = False
@@ -69,7 +70,7 @@ class Served:
         return LoadJob("echo", "", meta, ServedConfig("echo", 8), tuple(messages))
 
     def engine(self, job: LoadJob | None = None, **options: object) -> Engine:
-        plans: list[RequestPlan] = [make_plan(job or self.job(), self.endpoint)]
+        plans = [make_plan(job or self.job(), self.endpoint, client=self.client)]
         return make_engine(self.endpoint, plans, EngineOptions(**options))
 
 
@@ -82,27 +83,39 @@ def triton(embedded_runtime, tmp_path_factory):
         yield server.server.endpoints
 
 
-SYNTHETIC = ("synthetic http", "synthetic grpc", "synthetic stream")
-REAL = ("http", "grpc", "stream")
+# Streams are sent by tritonclient alone.
+KINDS = ("http", "grpc", "stream", "http tritonclient", "grpc tritonclient")
 
 
-@pytest.fixture(params=[*SYNTHETIC, *(pytest.param(kind, marks=pytest.mark.real) for kind in REAL)])
+def client_of(kind: str) -> LoadClient:
+    return LoadClient.TRITONCLIENT if kind.endswith("tritonclient") else LoadClient.AUTO
+
+
+def protocol_of(kind: str) -> ClientProtocol:
+    return ClientProtocol.HTTP if "http" in kind else ClientProtocol.GRPC
+
+
+@pytest.fixture(
+    params=[
+        *(f"synthetic {kind}" for kind in KINDS),
+        *(pytest.param(kind, marks=pytest.mark.real) for kind in KINDS),
+    ]
+)
 def served(request, tmp_path) -> Iterator[Served]:
     kind = request.param
-    if kind == "synthetic http":
-        with synthetic_server(Behaviour(latency_s=0.001), tmp_path) as server:
-            yield Served(Endpoint("127.0.0.1", server.port))
-    elif kind.startswith("synthetic"):
-        with synthetic_grpc(GrpcBehaviour(latency_s=0.001)) as server:
-            yield Served(
-                Endpoint("127.0.0.1", server.port, ClientProtocol.GRPC, streaming="stream" in kind)
-            )
-    else:
+    protocol, client, streaming = protocol_of(kind), client_of(kind), "stream" in kind
+    if not kind.startswith("synthetic"):
         ends = request.getfixturevalue("triton")
-        protocol = ClientProtocol.HTTP if kind == "http" else ClientProtocol.GRPC
-        url = ends.http if kind == "http" else ends.grpc
+        url = ends.http if protocol is ClientProtocol.HTTP else ends.grpc
         found = Endpoint.parse(url, protocol=protocol)
-        yield Served(replace(found, streaming=kind == "stream"))
+        yield Served(replace(found, streaming=streaming), client)
+        return
+    if protocol is ClientProtocol.HTTP:
+        context = synthetic_server(Behaviour(latency_s=0.001), tmp_path)
+    else:
+        context = synthetic_grpc(GrpcBehaviour(latency_s=0.001))
+    with context as server:
+        yield Served(Endpoint("127.0.0.1", server.port, protocol, streaming=streaming), client)
 
 
 def run_closed(engine: Engine, slots: int, seconds: float) -> None:
@@ -271,12 +284,10 @@ def test_values_are_compared_with_a_reference(served):
     assert codes[1] == ({"WRONG VALUES": 1} if unary(served) else {})
 
 
-@pytest.mark.parametrize(
-    ("protocol", "streaming"),
-    [(ClientProtocol.HTTP, False), (ClientProtocol.GRPC, False), (ClientProtocol.GRPC, True)],
-)
-def test_no_server_is_told(protocol, streaming, unused_port):
-    served = Served(Endpoint("127.0.0.1", unused_port, protocol, streaming=streaming))
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_server_is_told(kind, unused_port):
+    endpoint = Endpoint("127.0.0.1", unused_port, protocol_of(kind), streaming=kind == "stream")
+    served = Served(endpoint, client_of(kind))
     engine = served.engine(connect_timeout_s=1.0)
     with pytest.raises(EnvironmentProblem) as caught:
         engine.open(1, closed=True)
@@ -314,27 +325,25 @@ def certificate(tmp_path_factory) -> Path:
     return both
 
 
-@pytest.mark.parametrize("kind", ["http", "grpc", "stream"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_tls_is_spoken_and_checked(kind, certificate, tmp_path):
-    if kind == "http":
+    protocol, client = protocol_of(kind), client_of(kind)
+    if protocol is ClientProtocol.HTTP:
         context = synthetic_server(Behaviour(certificate=str(certificate)), tmp_path)
     else:
         context = synthetic_grpc(GrpcBehaviour(certificate=str(certificate)))
-    protocol = ClientProtocol.HTTP if kind == "http" else ClientProtocol.GRPC
     with context as server:
         endpoint = Endpoint(
-            "localhost",
-            server.port,
-            protocol,
-            Tls(certificate),
-            streaming=kind == "stream",
+            "localhost", server.port, protocol, Tls(certificate), streaming=kind == "stream"
         )
-        engine = Served(endpoint).engine(Served(endpoint).job(columns=50_000))
-        run_closed(engine, 3, 0.3)
-        assert engine.targets[0].log.codes == {}
-        assert engine.targets[0].log.done
-        engine.close()
-        stranger = Served(replace(endpoint, tls=Tls())).engine(connect_timeout_s=2.0)
+        for tls in (Tls(certificate), Tls(verify=False)):
+            trusting = Served(replace(endpoint, tls=tls), client)
+            engine = trusting.engine(trusting.job(columns=50_000))
+            run_closed(engine, 3, 0.3)
+            assert engine.targets[0].log.codes == {}
+            assert engine.targets[0].log.done
+            engine.close()
+        stranger = Served(replace(endpoint, tls=Tls()), client).engine(connect_timeout_s=2.0)
         with pytest.raises(EnvironmentProblem):
             stranger.open(1, closed=True)
         stranger.close()

@@ -4,7 +4,7 @@ import numpy as np
 
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.slot_engine import Engine
-from tritongen.probe.load_engine import EngineOptions, clock_ns
+from tritongen.probe.load_engine import EngineOptions, LoadClient, clock_ns
 from tritongen.probe.load_job import LoadJob, make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.triton.address import Endpoint, Tls
@@ -31,11 +31,17 @@ def job_of_rows(columns: int = 4) -> LoadJob:
 
 
 def grpc_engine(
-    port: int, *, columns: int = 4, streaming: bool = False, tls: Tls | None = None, **options
+    port: int,
+    *,
+    columns: int = 4,
+    streaming: bool = False,
+    tls: Tls | None = None,
+    client: LoadClient = LoadClient.AUTO,
+    **options,
 ) -> Engine:
     endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, tls, streaming)
-    job = job_of_rows(columns)
-    return make_engine(endpoint, [make_plan(job, endpoint)], EngineOptions(**options))
+    plan = make_plan(job_of_rows(columns), endpoint, client=client)
+    return make_engine(endpoint, [plan], EngineOptions(**options))
 
 
 def run_level(engine: Engine, slots: int, seconds: float) -> None:

@@ -11,7 +11,12 @@ from support.probe_engines import SECOND, grpc_engine
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
 from tritongen.probe.engines.grpc_engine import GrpcEngine
 from tritongen.probe.engines.slot_engine import Engine
-from tritongen.probe.load_engine import clock_ns
+from tritongen.probe.load_engine import LoadClient, clock_ns
+
+TRITONCLIENT = {"client": LoadClient.TRITONCLIENT}
+WAYS = pytest.mark.parametrize(
+    "way", [{}, TRITONCLIENT, {"streaming": True}], ids=["fast", "tritonclient", "streams"]
+)
 
 
 def run(engine: Engine, slots: int, seconds: float, ticks: int = 10):
@@ -63,11 +68,12 @@ def test_large_requests_are_paced_by_the_peers_windows():
     assert len(log.done) >= 3
 
 
-@pytest.mark.parametrize("streaming", [False, True])
+@WAYS
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
-def test_failures_are_counted_and_end_nothing(share, streaming):
+def test_failures_are_counted_and_end_nothing(share, way):
+    streaming = "streaming" in way
     with synthetic_grpc(GrpcBehaviour(fail_share=share, fail_status="INTERNAL")) as server:
-        log = run(grpc_engine(server.port, streaming=streaming), 4, 1.0)
+        log = run(grpc_engine(server.port, **way), 4, 1.0)
     failed = sum(log.codes.values())
     whole = failed + len(log.done)
     code = "GRPC ERROR" if streaming else "GRPC INTERNAL"
@@ -79,26 +85,28 @@ def test_failures_are_counted_and_end_nothing(share, streaming):
         assert log.examples[code] == "refused on purpose: 100 %"
 
 
-def test_wrong_responses_are_found_among_right_ones():
+@pytest.mark.parametrize("way", [{}, TRITONCLIENT], ids=["fast", "tritonclient"])
+def test_wrong_responses_are_found_among_right_ones(way):
     with synthetic_grpc(GrpcBehaviour(wrong_share=0.2)) as server:
-        log = run(grpc_engine(server.port), 4, 1.0)
+        log = run(grpc_engine(server.port, **way), 4, 1.0)
     assert set(log.codes) == {"WRONG RESPONSE"}
     whole = len(log.done) + log.codes["WRONG RESPONSE"]
     assert log.codes["WRONG RESPONSE"] / whole == pytest.approx(0.2, abs=0.06)
 
 
-def test_a_server_without_answers_runs_into_the_time_out():
+@pytest.mark.parametrize("way", [{}, TRITONCLIENT], ids=["fast", "tritonclient"])
+def test_a_server_without_answers_runs_into_the_time_out(way):
     with synthetic_grpc(GrpcBehaviour(silent_after=20)) as server:
-        log = run(grpc_engine(server.port, timeout_s=0.3), 2, 1.0)
+        log = run(grpc_engine(server.port, timeout_s=0.3, **way), 2, 1.0)
     assert len(log.done) == 20
     assert set(log.codes) <= {"TIMEOUT", "UNFINISHED"}
     assert log.codes["TIMEOUT"] >= 2
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_a_killed_server_fails_what_was_outstanding(streaming):
-    with synthetic_grpc(GrpcBehaviour(latency_s=0.0 if streaming else 0.005)) as server:
-        engine = grpc_engine(server.port, streaming=streaming)
+@WAYS
+def test_a_killed_server_fails_what_was_outstanding(way):
+    with synthetic_grpc(GrpcBehaviour(latency_s=0.0 if way else 0.005)) as server:
+        engine = grpc_engine(server.port, **way)
         threading.Timer(0.4, server.kill).start()
         log = run(engine, 4, 1.0)
     assert log.done
@@ -106,20 +114,21 @@ def test_a_killed_server_fails_what_was_outstanding(streaming):
     assert sum(log.codes.values()) >= 1
 
 
-def test_a_server_that_is_gone_is_asked_now_and_then():
+@pytest.mark.parametrize("way", [TRITONCLIENT, {"streaming": True}], ids=["unary", "streams"])
+def test_a_server_that_is_gone_is_asked_now_and_then(way):
     """It refuses at once: without a pause there were thousands of failures, and of threads."""
     with synthetic_grpc(GrpcBehaviour()) as server:
-        engine = grpc_engine(server.port, streaming=True)
+        engine = grpc_engine(server.port, **way)
         threading.Timer(0.2, server.kill).start()
         log = run(engine, 4, 2.0, ticks=20)
     assert 1 <= engine.lost <= 2 * 4 * 20
     assert sum(log.codes.values()) <= 4 * 20
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_a_server_that_comes_back_is_used_again(streaming):
+@WAYS
+def test_a_server_that_comes_back_is_used_again(way):
     with synthetic_grpc(GrpcBehaviour()) as server:
-        engine = grpc_engine(server.port, streaming=streaming)
+        engine = grpc_engine(server.port, **way)
         before = len(load(engine, 4, 0.3).done)
         server.kill()
     with synthetic_grpc(GrpcBehaviour(port=server.port)):
@@ -127,11 +136,12 @@ def test_a_server_that_comes_back_is_used_again(streaming):
     assert after > before > 0
 
 
-def test_a_closed_stream_engine_leaves_nothing_behind():
+@pytest.mark.parametrize("way", [TRITONCLIENT, {"streaming": True}], ids=["unary", "streams"])
+def test_a_closed_engine_leaves_nothing_behind(way):
     """No thread, and no thread that writes to the file which has its old descriptor's number."""
     before = threading.active_count()
     with synthetic_grpc(GrpcBehaviour(latency_s=0.01)) as server:
-        engine = grpc_engine(server.port, streaming=True)
+        engine = grpc_engine(server.port, **way)
         engine.open(8, closed=True)
         engine.start()
         engine.close()

@@ -104,26 +104,36 @@ def test_an_open_loop_keeps_its_rate(live, protocol):
     assert found["client"]["lateness_us"]["p50"] >= 0
 
 
+KINDS = [
+    ("echo", ("--batch", "4")),
+    ("echo/1", ()),
+    ("strings", ("--shape", "IN:3", "--values", "IN=choice(a,bc,def)")),
+    ("single", ("--shape", "IN:2,7")),
+    ("large", ()),
+    ("large", ("--shm", "--concurrency", "3")),
+    ("echo", ("--shm", "--rate", "100")),
+    ("picky", ("--values", "IN=int[100,200)")),
+    ("stateful", ("--sequence", "5", "--concurrency", "3")),
+    ("stateful", ("--sequence", "5", "--rate", "60")),
+]
+
+
 @pytest.mark.smoke
 @protocols
 @pytest.mark.parametrize(
-    ("model", "arguments"),
-    [
-        ("echo", ("--batch", "4")),
-        ("echo/1", ()),
-        ("strings", ("--shape", "IN:3", "--values", "IN=choice(a,bc,def)")),
-        ("single", ("--shape", "IN:2,7")),
-        ("large", ()),
-        ("large", ("--shm", "--concurrency", "3")),
-        ("echo", ("--shm", "--rate", "100")),
-        ("picky", ("--values", "IN=int[100,200)")),
-        ("stateful", ("--sequence", "5", "--concurrency", "3")),
-        ("stateful", ("--sequence", "5", "--rate", "60")),
-        ("echo", ("--processes", "2", "--concurrency", "4")),
-    ],
+    ("model", "arguments"), [*KINDS, ("echo", ("--processes", "2", "--concurrency", "4"))]
 )
 def test_every_kind_of_request_is_answered(live, protocol, model, arguments):
     found = live.level(protocol, model, *arguments)
+    assert found["requests"]["failed"] == 0, found["requests"]
+    assert found["requests"]["ok"] > 10
+
+
+@protocols
+@pytest.mark.parametrize(("model", "arguments"), KINDS)
+def test_tritonclient_sends_every_kind_too(live, protocol, model, arguments):
+    found = live.level(protocol, model, *arguments, "--client", "tritonclient")
+    assert found["client"]["name"] == "tritonclient"
     assert found["requests"]["failed"] == 0, found["requests"]
     assert found["requests"]["ok"] > 10
 
@@ -139,9 +149,13 @@ def test_decoupled_models_are_streamed(live):
     found = live.level("grpc", "decoupled", "--concurrency", "2")
     assert found["requests"]["failed"] == 0
     assert found["requests"]["ok"] > 10
-    assert found["engine"] == "grpcio streams"
+    assert found["engine"] == "tritonclient streams"
     words = ("probe", *live.address("http"), "-m", "decoupled")
     assert live.project.error(*words, expect=2)["code"] == "TG914"
+    words = ("probe", *live.address("grpc"), "-m", "decoupled", "--client", "fast")
+    error = live.project.error(*words, expect=2)
+    assert error["code"] == "TG914"
+    assert "--client tritonclient" in error["fix"]
 
 
 @protocols

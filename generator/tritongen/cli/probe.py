@@ -37,6 +37,7 @@ EXAMPLES = """\
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
   tritongen probe -m ocr --find knee        where throughput stops growing
   tritongen probe -m ocr --goal 'p99<5ms'   greatest rate that holds the goal
+  tritongen probe -m ocr --client both      the server's capacity, and what tritonclient gets of it
   tritongen probe -u https://HOST/api/x --header-file key.txt --request-count 500
   tritongen probe --compare before.json after.json
 """
@@ -108,6 +109,11 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--processes", type=int, default=1, metavar="N", help="that make the load (default: 1)"
     )
+    group.add_argument(
+        "--client", choices=("auto", "fast", "tritonclient", "both"), default="auto",
+        help="fast costs little beside the server; tritonclient sends as a Python service does; "
+        "both in interleaved pairs (default: fast, and tritonclient for streams)",
+    )  # fmt: skip
     group.add_argument("--streaming", action="store_true", help="use gRPC streams")
     group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
 
@@ -116,12 +122,8 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("inputs")
     group.add_argument("--batch", type=int, default=1, metavar="N", help="rows of a request")
     group.add_argument("--data", type=Path, metavar="FILE", help="real tensors: .npz, .npy, JSON")
-    group.add_argument(
-        "--shape", action="append", default=[], metavar="NAME:1,3,224,224", help="repeatable"
-    )
-    group.add_argument(
-        "--values", action="append", default=[], metavar="NAME=int[0,10)", help="repeatable"
-    )
+    for flag, form in (("--shape", "NAME:1,3,224,224"), ("--values", "NAME=int[0,10)")):
+        group.add_argument(flag, action="append", default=[], metavar=form, help="repeatable")
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
 
 
@@ -207,13 +209,15 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
     """What was asked for; answers and comparisons are empty where there was no such question."""
     from tritongen.cli.probe_output import ProbeResults
+    from tritongen.probe.questions.comparison import compare_against, compare_clients
 
     request = _request(args)
     if args.against:
-        from tritongen.probe.questions.comparison import compare_against
-
         found = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
         return ProbeResults(found[0], comparisons=found[1])
+    if args.client == "both":
+        found = compare_clients(Path.cwd(), request, args.tolerance, tell)
+        return ProbeResults(found[0], comparisons=found[1], compared=("fast", "tritonclient"))
     if args.goal or args.find:
         from tritongen.probe.questions.goal_and_knee import search
 
@@ -226,6 +230,7 @@ def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
 def _check_question(args: argparse.Namespace) -> None:
     """One question at a time."""
     asked = [f"--{name}" for name in ("find", "goal", "compare", "against") if getattr(args, name)]
+    asked += ["--client both"] if args.client == "both" else []
     if len(asked) > 1:
         raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
     if asked in (["--find"], ["--goal"]) and args.schedule:
@@ -271,7 +276,7 @@ def _live(bar: ProgressBar) -> "Tell":
 def _request(args: argparse.Namespace) -> "ProbeRequest":
     from tritongen.model.client_protocol import ClientProtocol
     from tritongen.probe.level import Conditions
-    from tritongen.probe.load_engine import EngineOptions
+    from tritongen.probe.load_engine import EngineOptions, LoadClient
     from tritongen.probe.load_job import InputOptions
     from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.statistics.measurement import WantedPrecision
@@ -281,7 +286,8 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     loads = _loads(args)
     usual = _COUNTED_S if args.request_count else _BUDGET_S
     budget = args.duration or args.time_budget or max(usual, *map(_least_length, loads))
-    options = EngineOptions()
+    client = LoadClient.AUTO if args.client == "both" else LoadClient(args.client)
+    options = EngineOptions(client)
     if args.max_outstanding is not None:
         options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(

@@ -29,6 +29,8 @@ from tritongen.probe.statistics.measurement import LevelResult
 
 # Shells add the number of the signal that ended a command to this.
 _SIGNALLED = 128
+# Of two that are compared, the second is to be no worse; of two clients it is what it is.
+_IN_TIME = ("before", "after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ class ProbeResults:
     Attributes:
         report: what was measured, None where only files were compared.
         answers: of a search.
-        comparisons: of two results or configurations.
+        comparisons: of two results, configurations or clients.
+        compared: names of the two.
     """
 
     report: ProbeReport | None
     answers: Sequence[SearchAnswer] = ()
     comparisons: Sequence[FigureComparison] = ()
+    compared: tuple[str, str] = _IN_TIME
 
     @property
     def levels(self) -> Sequence[LevelResult]:
@@ -90,7 +94,7 @@ def _problem(found: ProbeResults) -> TritongenError | None:
         fix = "Give each level the time it needs, or more load." if missed[0].undecided else ""
         return GoalNotMetError("TG910", _miss(missed[0]), where=names, fix=fix)
     worse = [item for item in found.comparisons if item.change is Change.WORSE]
-    if worse:
+    if worse and found.compared == _IN_TIME:
         told = [_worse_text(item) for item in worse]
         return GoalNotMetError("TG911", f"{len(worse)} figures became worse", details=told)
     return None
@@ -104,6 +108,8 @@ def _document(found: ProbeResults, problem: TritongenError | None) -> dict[str, 
         told["answers"] = [_answer_json(answer) for answer in found.answers]
     if found.comparisons:
         told["comparisons"] = [_comparison_json(item) for item in found.comparisons]
+        if found.compared != _IN_TIME:
+            told["compared"] = list(found.compared)
     if found.interrupted:
         told["interrupted"] = True
     if problem is not None:
@@ -160,7 +166,12 @@ def _table(found: ProbeResults) -> None:
     answers, comparisons = found.answers, found.comparisons
     for model, levels in by_model(found.levels).items():
         say(bold(model))
-        output.print_table(HEADERS, [row(level) for level in levels], drop=("p90", "p99.9", "p95"))
+        headers: tuple[str, ...] = HEADERS
+        rows = [row(level) for level in levels]
+        if len({level.client_name for level in levels}) > 1:
+            headers = ("client", *headers)
+            rows = [(one.client_name, *cells) for one, cells in zip(levels, rows, strict=True)]
+        output.print_table(headers, rows, drop=("p90", "p99.9", "p95"))
         best = [answer.best for answer in answers if answer.model == model]
         # A search measures many levels; where it ended is what matters.
         shown = [level for level in best if level is not None] if answers else levels
@@ -173,22 +184,26 @@ def _table(found: ProbeResults) -> None:
     for answer in answers:
         say(bold(answer_text(answer)))
     if comparisons:
-        output.print_table(
-            ("model", "load", "figure", "before", "after", "after / before", "verdict"),
-            [
-                (
-                    item.model,
-                    item.load,
-                    item.metric,
-                    _figure(item.metric, item.before),
-                    _figure(item.metric, item.after),
-                    _ratio(item),
-                    str(item.change),
-                )
-                for item in comparisons
-            ],
-            drop=("before", "after"),
-        )
+        _comparison_table(comparisons, *found.compared)
+
+
+def _comparison_table(comparisons: Sequence[FigureComparison], first: str, second: str) -> None:
+    output.print_table(
+        ("model", "load", "figure", first, second, f"{second} / {first}", "verdict"),
+        [
+            (
+                item.model,
+                item.load,
+                item.metric,
+                _figure(item.metric, item.before),
+                _figure(item.metric, item.after),
+                _ratio(item),
+                str(item.change),
+            )
+            for item in comparisons
+        ],
+        drop=(first, second),
+    )
 
 
 def answer_text(answer: SearchAnswer) -> str:

@@ -4,10 +4,19 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import cycle
+from itertools import count, cycle
 from time import monotonic_ns
+from typing import Any, Protocol
 
-from tritongen.triton.messages import FIRST_SEQUENCE_ID, ExpectedResponse, Template
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, ExpectedResponse
+
+
+class LoadClient(StrEnum):
+    """What sends the requests."""
+
+    AUTO = "auto"
+    FAST = "fast"
+    TRITONCLIENT = "tritonclient"
 
 
 class FailureCode(StrEnum):
@@ -55,6 +64,13 @@ class Log:
         self.failures.clear()
 
 
+class SequenceTemplate(Protocol):
+    """A request with gaps for a step of a sequence."""
+
+    def fill(self, sequence: int, *, start: bool, end: bool) -> Any:  # noqa: ANN401  (see `RequestPlan`)
+        """The request for one step."""
+
+
 @dataclass(slots=True)
 class RequestPlan:
     """The requests for one model, ready to be sent.
@@ -62,21 +78,26 @@ class RequestPlan:
     Attributes:
         name: the model's name.
         share: of the load, where several models are probed at once.
-        requests: different requests on the wire; each slot of concurrency has its own list where
-            responses go to shared memory, else there is one list for all.
+        requests: different requests as the client takes them, bytes on the wire or arguments of
+            tritonclient's `infer`; each slot of concurrency has its own list where responses go to
+            shared memory, else there is one list for all.
         expectation: what the responses must say.
         references: expected output values by output name, by the request's index; may be empty.
         templates: instead of `requests` for sequences.
         sequence_length: steps of a sequence, 0 for independent requests.
+        client: what sends them, never `AUTO`.
+        placed: whether outputs go to shared memory.
     """
 
     name: str
     share: float
-    requests: Sequence[Sequence[bytes]]
+    requests: Sequence[Sequence[Any]]
     expectation: ExpectedResponse
     references: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
-    templates: Sequence[Template] = ()
+    templates: Sequence[SequenceTemplate] = ()
     sequence_length: int = 0
+    client: LoadClient = LoadClient.FAST
+    placed: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -92,9 +113,10 @@ class LoadTarget:
     plan: RequestPlan
     log: Log = field(default_factory=Log)
     seen: dict[str, int] = field(default_factory=dict)
-    _sequences: int = FIRST_SEQUENCE_ID
+    # Taken from by several threads at a time.
+    _sequences: Iterator[int] = field(default_factory=lambda: count(FIRST_SEQUENCE_ID))
 
-    def source(self, slot: int) -> Callable[[], bytes]:
+    def source(self, slot: int) -> Callable[[], Any]:
         """A function that gives that slot of concurrency its next request."""
         if self.plan.sequence_length:
             return self._sequence(slot).__next__
@@ -103,19 +125,19 @@ class LoadTarget:
         turn = (slot // len(self.plan.requests)) % len(requests)
         return cycle([*requests[turn:], *requests[:turn]]).__next__
 
-    def reference(self, request: bytes) -> Mapping[str, bytes]:
+    def reference(self, request: object) -> Mapping[str, bytes]:
         """The expected output values of a request, empty without a reference."""
         if not self.plan.references:
             return {}
         index = next((i for i, r in enumerate(self.plan.requests[0]) if r is request), -1)
         return self.plan.references.get(index, {})
 
-    def _sequence(self, slot: int) -> Iterator[bytes]:
+    def _sequence(self, slot: int) -> Iterator[Any]:
         templates = self.plan.templates
         step = slot
         last = self.plan.sequence_length - 1
         while True:
-            sequence, self._sequences = self._sequences, self._sequences + 1
+            sequence = next(self._sequences)
             for position in range(last + 1):
                 yield templates[step % len(templates)].fill(
                     sequence, start=position == 0, end=position == last
@@ -128,6 +150,7 @@ class EngineOptions:
     """How an engine behaves.
 
     Attributes:
+        client: what sends the requests.
         timeout_s: a request without an answer for so long has failed.
         connect_timeout_s: for opening a connection.
         max_outstanding: requests of an open loop beyond this wait in the client.
@@ -135,6 +158,7 @@ class EngineOptions:
         renew_streams_at: a gRPC connection is replaced before its stream ids reach this.
     """
 
+    client: LoadClient = LoadClient.AUTO
     timeout_s: float = 30.0
     connect_timeout_s: float = 5.0
     max_outstanding: int = 512

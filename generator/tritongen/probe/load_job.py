@@ -17,7 +17,8 @@ from tritongen.model.tensors import DType
 from tritongen.probe.engines.grpc_messages import request_bytes as grpc_bytes
 from tritongen.probe.engines.grpc_messages import request_template as grpc_template
 from tritongen.probe.engines.http_messages import request_bytes, request_template
-from tritongen.probe.load_engine import RequestPlan
+from tritongen.probe.engines.infer_calls import CallTemplate, infer_call
+from tritongen.probe.load_engine import LoadClient, RequestPlan, SequenceTemplate
 from tritongen.system.sample_files import SampleFiles
 from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
@@ -25,7 +26,6 @@ from tritongen.triton.messages import (
     ExpectedResponse,
     Message,
     ModelMeta,
-    Template,
     TensorMeta,
     WireTensor,
 )
@@ -295,17 +295,27 @@ def _state_sizes(config: Mapping[str, Any]) -> dict[int, int]:
 
 
 def make_plan(
-    job: LoadJob, endpoint: Endpoint, placement: Placer | None = None, slots: int = 1
+    job: LoadJob,
+    endpoint: Endpoint,
+    placement: Placer | None = None,
+    slots: int = 1,
+    client: LoadClient = LoadClient.AUTO,
 ) -> RequestPlan:
-    """A job as bytes for one protocol.
+    """A job as requests for one protocol and client.
 
     Args:
         job: the model and its messages.
         endpoint: where they go.
         placement: puts tensors into shared memory; None sends them along.
         slots: slots of concurrency with a place of their own in shared memory.
+        client: what sends them; see `chosen_client`.
+
+    Raises:
+        InvalidInputError: TG914, the client cannot do what the endpoint asks for.
+        EnvironmentProblem: TG006, a part of tritonclient is not installed.
     """
-    encode, template = _encoders(endpoint)
+    client = chosen_client(endpoint, client)
+    encode, template = _encoders(endpoint, client)
     placed: list[Sequence[Message]] = [job.messages]
     if placement is not None:
         placed = [
@@ -324,17 +334,40 @@ def make_plan(
         share=job.share,
         requests=[] if sequences else [[encode(m) for m in messages] for messages in placed],
         expectation=expectation,
-        references=references if placement is None else {},
+        # The values of a stream come in any number of parts.
+        references={} if placement is not None or endpoint.streaming else references,
         templates=[template(m) for m in placed[0]] if sequences else (),
         sequence_length=job.sequence_length,
+        client=client,
+        placed=placement is not None,
     )
 
 
+def chosen_client(endpoint: Endpoint, wanted: LoadClient) -> LoadClient:
+    """What sends to an endpoint: the fast engines where they can, unless another is asked for.
+
+    Raises:
+        InvalidInputError: TG914, the fast engines send no streams.
+    """
+    if wanted is LoadClient.FAST and endpoint.streaming:
+        raise InvalidInputError(
+            "TG914",
+            "the fast client sends no streams, which decoupled models need",
+            where=endpoint.address,
+            fix="Use --client tritonclient, or leave --client out.",
+        )
+    if wanted is LoadClient.AUTO:
+        return LoadClient.TRITONCLIENT if endpoint.streaming else LoadClient.FAST
+    return wanted
+
+
 def _encoders(
-    endpoint: Endpoint,
-) -> tuple[Callable[[Message], bytes], Callable[[Message], Template]]:
+    endpoint: Endpoint, client: LoadClient
+) -> tuple[Callable[[Message], Any], Callable[[Message], SequenceTemplate]]:
+    if client is LoadClient.TRITONCLIENT:
+        call = partial(infer_call, protocol=endpoint.protocol)
+        return call, lambda message: CallTemplate(call(message))
     if endpoint.protocol is ClientProtocol.HTTP:
         to = (endpoint.address, endpoint.path, endpoint.headers)
         return lambda m: request_bytes(m, *to), lambda m: request_template(m, *to)
-    streamed = endpoint.streaming
-    return partial(grpc_bytes, streamed=streamed), partial(grpc_template, streamed=streamed)
+    return grpc_bytes, grpc_template

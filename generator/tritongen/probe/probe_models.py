@@ -16,7 +16,7 @@ from tritongen.errors import (
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
 from tritongen.probe.level import Conditions, Run, signal_of
-from tritongen.probe.load_engine import FailureCode
+from tritongen.probe.load_engine import FailureCode, LoadClient
 from tritongen.probe.load_job import LoadJob, prepare_job
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.probed_server import ProbedServer, connect, environment
@@ -137,14 +137,20 @@ class ProbeRun:
                 if self.over:
                     return
 
-    def prober(self, choices: Sequence[ModelChoice]) -> Prober:
-        """A prober for models that are probed at once, each with its inputs; close it."""
+    def prober(self, choices: Sequence[ModelChoice], client: LoadClient | None = None) -> Prober:
+        """A prober for models that are probed at once, each with its inputs; close it.
+
+        Args:
+            choices: the models.
+            client: what sends the requests; None for what was asked for.
+        """
         request, server = self.request, self.server
+        options = request.options
         return Prober(
             server.endpoint,
             server.control,
             [self._job(choice) for choice in choices],
-            options=request.options,
+            options=options if client is None else replace(options, client=client),
             processes=request.processes,
             metrics=server.metrics,
             shared_slots=_shared_slots(request),

@@ -15,14 +15,21 @@ from typing import Self
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.client_protocol import ClientProtocol
+from tritongen.probe.engines.client_grpc import GrpcClientEngine, StreamClientEngine
+from tritongen.probe.engines.client_http import HttpClientEngine
 from tritongen.probe.engines.grpc_engine import GrpcEngine
 from tritongen.probe.engines.http_engine import HttpEngine
 from tritongen.probe.engines.slot_engine import Engine
-from tritongen.probe.engines.streaming import StreamEngine
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
-from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
-from tritongen.probe.load_job import LoadJob, make_plan
+from tritongen.probe.load_engine import (
+    EngineOptions,
+    FailureCode,
+    LoadClient,
+    RequestPlan,
+    clock_ns,
+)
+from tritongen.probe.load_job import LoadJob, chosen_client, make_plan
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.probed_server import Observer
 from tritongen.probe.results import level_results
@@ -75,22 +82,21 @@ class Prober:
 
         Raises:
             EnvironmentProblem: TG901, the host has no address.
-            InvalidInputError: TG914, the protocol cannot do what a model needs.
+            InvalidInputError: TG914, the protocol or the client cannot do what is needed.
         """
         self.endpoint = endpoint = _streaming_where_needed(endpoint, jobs)
         self._endpoints = (endpoint, *(_streaming_where_needed(one, jobs) for one in replicas))
         # The load is shared by processes: the same number for each server.
         processes = math.ceil(processes / len(self._endpoints)) * len(self._endpoints)
-        if endpoint.streaming and processes > 1:
-            raise InvalidInputError("TG914", "streams are sent by one process")
         self.jobs = tuple(jobs)
         self.processes = processes
         self._control = control
         self._shared_slots = shared_slots
         self._placements: list[SharedTensors] = []
         self._options = options or EngineOptions()
+        self.client = _client(endpoint, self._options.client, processes)
         self._observer = self._make_observer(metrics)
-        self._plans = [make_plan(job, endpoint) for job in jobs]
+        self._plans = [make_plan(job, endpoint, client=self.client) for job in jobs]
         self._engine = self._make_engine()
 
     def _make_observer(self, metrics: Metrics | None) -> Observer:
@@ -134,7 +140,9 @@ class Prober:
 
     def _share_memory(self) -> None:
         """Move tensors into shared memory, and begin again with an engine for that."""
-        sizes = [dict(target.seen) for target in self._engine.targets]
+        # The responses of a stream would all go to the same place.
+        streaming = self.endpoint.streaming
+        sizes = [{} if streaming else dict(target.seen) for target in self._engine.targets]
         for job, seen in zip(self.jobs, sizes, strict=True):
             room = {name: _room(size, job, name) for name, size in seen.items()}
             self._placements.append(
@@ -146,7 +154,7 @@ class Prober:
             self._options, max_outstanding=min(self._options.max_outstanding, slots)
         )
         self._plans = [
-            make_plan(job, self.endpoint, placement, slots)
+            make_plan(job, self.endpoint, placement, slots, self.client)
             for job, placement in zip(self.jobs, self._placements, strict=True)
         ]
         self._engine = self._make_engine()
@@ -189,6 +197,7 @@ class Prober:
                 payload_bytes=job.messages[0].payload_bytes + sum(target.seen.values()),
                 protocol=str(self.endpoint.protocol),
                 engine=self._engine.name,
+                client_name=str(self.client),
                 processes=self.processes,
             )
             for job, target in zip(self.jobs, self._engine.targets, strict=True)
@@ -215,13 +224,29 @@ def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[LoadJob]) -> Endp
     return replace(endpoint, streaming=True) if decoupled else endpoint
 
 
+def _client(endpoint: Endpoint, wanted: LoadClient, processes: int) -> LoadClient:
+    """What sends the requests, as far as it can."""
+    client = chosen_client(endpoint, wanted)
+    if client is LoadClient.TRITONCLIENT and processes > 1:
+        # Neither gRPC nor gevent goes on in a process that was forked from theirs.
+        raise InvalidInputError(
+            "TG914",
+            "tritonclient, which streams need too, sends from one process to one server",
+            fix="Leave --processes out and name one server, or use --client fast.",
+        )
+    return client
+
+
 def make_engine(endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions) -> Engine:
-    """The engine for an endpoint."""
-    if endpoint.protocol is ClientProtocol.HTTP:
-        return HttpEngine(endpoint, plans, options)
-    if endpoint.streaming:
-        return StreamEngine(endpoint, plans, options)
-    return GrpcEngine(endpoint, plans, options)
+    """The engine for an endpoint, and for the client that the plans were made for."""
+    http = endpoint.protocol is ClientProtocol.HTTP
+    if plans[0].client is LoadClient.FAST:
+        return (HttpEngine if http else GrpcEngine)(endpoint, plans, options)
+    if http:
+        return HttpClientEngine(endpoint, plans, options)
+    return (StreamClientEngine if endpoint.streaming else GrpcClientEngine)(
+        endpoint, plans, options
+    )
 
 
 def check_targets(engine: Engine, timeout_s: float) -> None:

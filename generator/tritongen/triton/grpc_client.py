@@ -32,7 +32,7 @@ MAX_MESSAGE_BYTES = 2**31 - 1
 # What something that is no gRPC server answers, in the words of gRPC's library.
 _BETWEEN = re.compile(r"http2 header with status: (\d{3})")
 # Triton says UNAVAILABLE of a model too; gRPC's own words tell the two apart.
-_UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
+UNREACHABLE = ("failed to connect", "Connection", "Socket closed", "DNS resolution failed")
 # Chosen: beside four copies of the largest answer, on the way from the socket to a message.
 _FLOOD_BYTES = 32 << 20
 _WATCH_S = 0.02
@@ -256,7 +256,7 @@ class GrpcClient(ClientBase):
         if between := _BETWEEN.search(text):
             return refusal(int(between[1]), b"", {}, self.address)
         code = "TG815"
-        unreachable = "UNAVAILABLE" in status and any(word in text for word in _UNREACHABLE)
+        unreachable = "UNAVAILABLE" in status and any(word in text for word in UNREACHABLE)
         if unreachable or "DEADLINE_EXCEEDED" in status:
             tls = self.tls if unreachable else None
             fault = handshake_fault(self.address, tls, self.timeout) if tls is not None else ""

@@ -164,31 +164,6 @@ class ExpectedResponse:
 FIRST_SEQUENCE_ID = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A request on the wire with gaps for the correlation id and the two flags of a sequence.
-
-    Attributes:
-        parts: the bytes before the id, between id and start, between start and end, after end.
-        grpc: whether the gaps are filled for protobuf instead of JSON.
-    """
-
-    parts: tuple[bytes, ...]
-    grpc: bool
-
-    def fill(self, sequence: int, *, start: bool, end: bool) -> bytes:
-        """The request for one step of a sequence; always of the same length."""
-        if self.grpc:
-            number = bytes(((sequence >> shift) & 0x7F) | 0x80 for shift in (0, 7, 14, 21))
-            number += bytes([(sequence >> 28) & 0x7F])
-            first, last = bytes([start]), bytes([end])
-        else:
-            number = b"%010d" % sequence
-            first, last = (b"true ", b"false")[not start], (b"true ", b"false")[not end]
-        before, between, middle, after = self.parts
-        return b"".join((before, number, between, first, middle, last, after))
-
-
 def request_json(
     inputs: Sequence[WireTensor],
     outputs: Sequence[tuple[str, SharedRegion | None]],

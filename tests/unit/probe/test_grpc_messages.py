@@ -8,12 +8,10 @@ from tritonclient.grpc import service_pb2
 from support.http2_peer import NO_TABLE, literal
 from tritongen.probe.engines.frames import FrameError
 from tritongen.probe.engines.grpc_messages import (
-    ID_DIGITS,
     HeaderFacts,
     HeaderReader,
     MessageError,
     decode_response,
-    decode_streamed,
     request_block,
     request_bytes,
     request_template,
@@ -150,13 +148,6 @@ def test_a_step_of_a_sequence_is_filled_in():
     assert read(last).parameters["sequence_end"].bool_param is True
 
 
-def test_a_streamed_request_ends_in_its_id():
-    whole = request_bytes(MESSAGE, streamed=True)
-    request = service_pb2.ModelInferRequest.FromString(whole[5:-ID_DIGITS] + b"0000000042")
-    assert request.id == "0000000042"
-    assert request.parameters["triton_enable_empty_final_response"].bool_param
-
-
 def a_response(**changes):
     response = service_pb2.ModelInferResponse(model_name="ocr", model_version="1", id="7")
     response.outputs.add(name="OUT", datatype="FP32", shape=[1, 4])
@@ -169,11 +160,12 @@ def a_response(**changes):
 
 def test_a_response_is_read():
     data = a_response().SerializeToString()
-    found = decode_response(data)
+    found, head = decode_response(data)
     assert found.model == "ocr"
     assert found.outputs == (TensorMeta("OUT", "FP32", (1, 4)), TensorMeta("N", "INT64", (-1,)))
-    assert found.raw == (DATA, b"12345678")
-    assert data[found.head :].startswith(DATA)
+    assert found.sizes == (16, 8)
+    assert found.result.as_numpy("OUT").tobytes() == DATA
+    assert data[head:].startswith(DATA)
 
 
 def test_a_response_needs_a_tensor_for_each_output():
@@ -183,29 +175,13 @@ def test_a_response_needs_a_tensor_for_each_output():
         decode_response(response.SerializeToString())
 
 
-def test_a_streamed_response_knows_its_request_and_whether_it_is_the_last():
-    response = service_pb2.ModelStreamInferResponse(infer_response=a_response(id="0000000042"))
-    found = decode_streamed(response.SerializeToString())
-    assert (found.key, found.final, found.error) == (b"0000000042", False, "")
-    response.infer_response.parameters["triton_final_response"].bool_param = True
-    assert decode_streamed(response.SerializeToString()).final
-    response.infer_response.parameters["triton_final_response"].bool_param = False
-    assert not decode_streamed(response.SerializeToString()).final
-
-
-def test_a_streamed_error_is_told():
-    response = service_pb2.ModelStreamInferResponse(error_message="unexpected\n shape")
-    assert decode_streamed(response.SerializeToString()).error == "unexpected shape"
-
-
 @pytest.mark.parametrize(
     "data",
     [b"\x80", b"\x0a\x05ab", b"\x00\x01", b"\x0b", b"\x0d\x01", b"\xff" * 11, b"\x0a\x01\xff"],
 )
 def test_what_is_no_message_is_refused(data):
-    for decode in (decode_response, decode_streamed):
-        with pytest.raises(MessageError):
-            decode(data)
+    with pytest.raises(MessageError):
+        decode_response(data)
 
 
 def test_tensors_before_their_description_belong_to_what_is_compared():
@@ -213,6 +189,6 @@ def test_tensors_before_their_description_belong_to_what_is_compared():
     tensors = service_pb2.ModelInferResponse(raw_output_contents=response.raw_output_contents)
     del response.raw_output_contents[:]
     data = tensors.SerializeToString() + response.SerializeToString()
-    found = decode_response(data)
-    assert found.raw == (DATA, b"12345678")
-    assert found.head == len(data)
+    found, head = decode_response(data)
+    assert found.result.as_numpy("OUT").tobytes() == DATA
+    assert head == len(data)

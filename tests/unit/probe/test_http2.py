@@ -83,15 +83,24 @@ def test_frames_may_come_in_pieces(peer, piece):
     assert [slot for slot, failure in peer.done if failure is None] + peer.quick == slots
 
 
-def test_a_large_message_comes_in_many_frames_of_which_only_the_begin_is_kept(peer):
-    peer.exchange_settings()
-    slot = peer.open()
-    message = response_message(bytes(400_000))
-    peer.say(frame(frames.HEADERS, frames.END_HEADERS, 1, HEADERS))
+def say_large(peer, stream: int, message: bytes) -> None:
+    peer.say(frame(frames.HEADERS, frames.END_HEADERS, stream, HEADERS))
     for begin in range(0, len(message), 16_000):
-        peer.say(frame(frames.DATA, 0, 1, message[begin : begin + 16_000]))
-    peer.say(frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, 1, OK))
+        peer.say(frame(frames.DATA, 0, stream, message[begin : begin + 16_000]))
+    peer.say(frame(frames.HEADERS, frames.END_HEADERS | frames.END_STREAM, stream, OK))
+
+
+def test_a_large_message_is_kept_where_it_is_looked_at_and_else_only_its_begin(peer):
+    peer.exchange_settings()
+    message = response_message(bytes(400_000))
+    slot = peer.open()
+    say_large(peer, 1, message)
     assert peer.done == [(slot, None)]
+    assert len(slot.head) == slot.size == len(message)
+    slot.forget()
+    peer.connection.open_stream(slot)
+    say_large(peer, 3, message)
+    assert peer.done == [(slot, None), (slot, None)]
     assert len(slot.head) == MAX_KEPT_BYTES
     assert slot.size == len(message)
 

@@ -107,15 +107,15 @@ def test_shared_memory_stands_in_for_data():
         "shared_memory_byte_size": 8,
     }
     assert body["inputs"][0]["parameters"] == wanted
-    assert body["outputs"][0]["parameters"] == wanted
+    assert body["outputs"][0]["parameters"] == {"binary_data": False, **wanted}
 
 
 def test_a_step_of_a_sequence_is_filled_in():
     template = request_template(MESSAGE, "h")
     first = template.fill(1_000_000_007, start=True, end=False)
     last = template.fill(1_999_999_999, start=False, end=True)
-    assert len(first) == len(last)
-    body = first.partition(b"\r\n\r\n")[2]
+    head, _, body = first.partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
     asked, _ = json.JSONDecoder().raw_decode(body.decode("latin-1"))
     assert asked["parameters"] == {
         "sequence_id": 1_000_000_007,
@@ -133,7 +133,9 @@ def test_a_response_may_come_in_pieces(piece, chunked):
     parser = parsed(data, piece)
     assert parser.done
     assert not parser.excess
-    assert decode_outputs(parser) == ("ocr", [TensorMeta("OUT", "FP32", (1, 2))], [8])
+    answer = decode_outputs(parser)
+    assert (answer.model, answer.outputs) == ("ocr", (TensorMeta("OUT", "FP32", (1, 2)),))
+    assert answer.sizes == (8,)
 
 
 def test_the_tensors_are_counted_and_not_kept():
@@ -226,9 +228,9 @@ def test_binary_data_must_be_as_long_as_the_outputs_say():
 
 
 def judged(data: bytes, reference=None, known=None):
-    plan = RequestPlan("ocr", 1.0, [[b"request"]], EXPECTATION)
-    parser = parsed(data, keep_all=reference is not None)
-    return verify(parser, LoadTarget(plan), reference or {}, known or ResponsePrefixes())
+    plan = RequestPlan("ocr", 1.0, [[b"request"]], EXPECTATION, {0: reference or {}})
+    parser = parsed(data, keep_all=True)
+    return verify(parser, LoadTarget(plan), plan.requests[0][0], known or ResponsePrefixes())
 
 
 @pytest.mark.parametrize(

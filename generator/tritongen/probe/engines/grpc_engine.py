@@ -6,13 +6,9 @@ from dataclasses import dataclass, field
 from ssl import SSLSocket
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.probe.engines import infer_results
 from tritongen.probe.engines.frames import FrameError
-from tritongen.probe.engines.grpc_messages import (
-    InferResponse,
-    MessageError,
-    decode_response,
-    request_block,
-)
+from tritongen.probe.engines.grpc_messages import MessageError, decode_response, request_block
 from tritongen.probe.engines.http2_connection import Http2Connection
 from tritongen.probe.engines.http2_stream import (
     ResponseTemplate,
@@ -134,6 +130,8 @@ class GrpcEngine(SlotEngine[_Slot]):
         """Look at the next response of every model in full."""
         for templates in self._templates:
             templates.set_aside()
+        for slot in self._slots:
+            slot.keep_whole()
 
     def close(self) -> None:
         """Close every connection."""
@@ -309,28 +307,15 @@ def judge(slot: StreamSlot) -> tuple[str, str] | None:
     if known is not None and head.startswith(known):
         return None
     try:
-        decoded = decode_response(bytes(head[5:]) + bytes(slot.size - len(head)))
+        answer, fixed = decode_response(bytes(head[5:]) + bytes(slot.size - len(head)))
     except MessageError as fault:
         return FailureCode.MALFORMED, str(fault)
-    wrong = target.plan.expectation.fault(decoded.model, decoded.outputs)
-    if wrong:
-        return FailureCode.WRONG_RESPONSE, wrong
-    different = _differs(decoded, slot)
-    if different:
-        return FailureCode.WRONG_VALUES, different
-    sizes = [*map(len, decoded.raw), *([0] * (len(decoded.outputs) - len(decoded.raw)))]
-    target.seen = {o.name: size for o, size in zip(decoded.outputs, sizes, strict=True)}
-    templates.learn(slot.size, bytes(head[: 5 + decoded.head]))
-    if slot.quick and slot.size <= len(head):
-        templates.newest = ResponseTemplate(
-            slot.first_block, bytes(head[: 5 + decoded.head]), slot.size, slot.last_block
-        )
+    whole = slot.size <= len(head)
+    failure = infer_results.judge(answer, target, slot.request, values=whole)
+    if failure is not None:
+        return failure
+    beginning = bytes(head[: 5 + fixed])
+    templates.learn(slot.size, beginning)
+    if slot.quick and whole:
+        templates.newest = ResponseTemplate(slot.first_block, beginning, slot.size, slot.last_block)
     return None
-
-
-def _differs(decoded: InferResponse, slot: StreamSlot) -> str:
-    reference = slot.target.reference(slot.request)
-    for output, raw in zip(decoded.outputs, decoded.raw, strict=False):
-        if reference.get(output.name, raw) != raw:
-            return f"output {output.name} differs from the reference"
-    return ""

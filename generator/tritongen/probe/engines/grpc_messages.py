@@ -1,21 +1,23 @@
 """What gRPC carries over HTTP/2: header blocks, inference requests, inference responses.
 
-A request is tritonclient's `ModelInferRequest` behind a 5-byte prefix. tritonclient imports grpcio,
-which takes half a second: it is imported by whoever makes a request or reads a response.
+Messages are made and read by tritonclient, and travel behind a 5-byte prefix. tritonclient imports
+grpcio, which takes half a second: when a request is made.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import unquote
 
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError
 
+from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.frames import FrameError
-from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message, SharedRegion, Template, TensorMeta
+from tritongen.probe.engines.infer_calls import client_module, infer_call
+from tritongen.probe.engines.infer_results import InferResponse, read_response
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message
 
 # Headers of most servers.
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -138,176 +140,109 @@ def request_block(authority: str, *, secure: bool, headers: Mapping[str, str] = 
     return block
 
 
-# Digits of the id at the end of a streamed request.
-ID_DIGITS = 10
-# Bytes before a message, and of the two kinds of values of a sequence: a varint, and a bool.
-_PREFIX_BYTES, _ID_BYTES, _FLAG_BYTES = 5, 5, 1
+def request_bytes(message: Message) -> bytes:
+    """The message behind its prefix: not compressed, four bytes of length."""
+    content = _request(message)
+    return b"\x00" + len(content).to_bytes(4, "big") + content
 
 
-def request_bytes(message: Message, *, streamed: bool = False) -> bytes:
-    """The message behind its prefix: not compressed, four bytes of length.
+@dataclass(frozen=True, slots=True)
+class GrpcTemplate:
+    """A request with gaps for the correlation id and the two flags of a sequence.
 
-    Args:
-        message: what to ask.
-        streamed: for a bidirectional stream: it ends in an id of ten digits, and asks for a final
-            response even where there is nothing to say.
+    Attributes:
+        parts: what stands before each gap, and the rest.
+        gaps: which they are, in their order.
     """
-    return _prefixed(b"", _request(message, streamed=streamed))
+
+    parts: tuple[bytes, ...]
+    gaps: tuple[str, ...]
+
+    def fill(self, sequence: int, *, start: bool, end: bool) -> bytes:
+        """The request for one step of a sequence; ids are varints of five bytes."""
+        number = bytes(((sequence >> shift) & 0x7F) | 0x80 for shift in (0, 7, 14, 21))
+        values = {
+            "sequence_id": number + bytes([(sequence >> 28) & 0x7F]),
+            "sequence_start": bytes([start]),
+            "sequence_end": bytes([end]),
+        }
+        filled = [
+            piece
+            for part, gap in zip(self.parts, self.gaps, strict=False)
+            for piece in (part, values[gap])
+        ]
+        return b"".join((*filled, self.parts[-1]))
 
 
-def request_template(message: Message, *, streamed: bool = False) -> Template:
-    """The same with gaps for a sequence's correlation id, start and end.
-
-    One message after the other is, on the wire, one message with the fields of both. The value of
-    a parameter stands at the end of its own.
-    """
-    number = _parameter("sequence_id", int64_param=FIRST_SEQUENCE_ID)
-    start = _parameter("sequence_start", bool_param=False)
-    end = _parameter("sequence_end", bool_param=False)
-    tail = _request(message, streamed=streamed)
-    prefix = _prefixed(number + start + end, tail)[:_PREFIX_BYTES]
-    parts = (prefix + number[:-_ID_BYTES], start[:-_FLAG_BYTES], end[:-_FLAG_BYTES], tail)
-    return Template(parts, grpc=True)
+# How a parameter stands in a message: its name, the kind of its value, and bytes of that.
+_GAPS = {
+    "sequence_id": (b"\x12\x06\x10", 5),
+    "sequence_start": (b"\x12\x02\x08", 1),
+    "sequence_end": (b"\x12\x02\x08", 1),
+}
 
 
-def _prefixed(parameters: bytes, request: bytes) -> bytes:
-    size = len(parameters) + len(request)
-    return b"".join((b"\x00", size.to_bytes(4, "big"), parameters, request))
+def request_template(message: Message) -> GrpcTemplate:
+    """The same for sequences. Their parameters come in any order, and before the tensors."""
+    content = _request(message, sequence_id=FIRST_SEQUENCE_ID)
+    rest = b"\x00" + len(content).to_bytes(4, "big") + content
+    marks = {name: name.encode() + kind for name, (kind, _) in _GAPS.items()}
+    gaps = sorted(_GAPS, key=lambda name: rest.index(marks[name]))
+    parts = []
+    for gap in gaps:
+        before, mark, rest = rest.partition(marks[gap])
+        parts.append(before + mark)
+        rest = rest[_GAPS[gap][1] :]
+    return GrpcTemplate((*parts, rest), tuple(gaps))
 
 
-def _request(message: Message, *, streamed: bool) -> bytes:
-    from tritonclient.grpc import service_pb2
+def _request(message: Message, sequence_id: int = 0) -> bytes:
+    # What `infer` sends: tritonclient has no public name for it, as it has over HTTP. It takes the
+    # same arguments from 2.60 to 2.73, and a test compares it with what `infer` puts on the wire.
+    from tritonclient.grpc._utils import _get_inference_request
 
-    request = service_pb2.ModelInferRequest(model_name=message.model, model_version=message.version)
-    for tensor in message.inputs:
-        added = request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        if isinstance(tensor.data, bytes):
-            request.raw_input_contents.append(tensor.data)
-        else:
-            _place(added, tensor.data)
-    for name, region in message.outputs:
-        output = request.outputs.add(name=name)
-        if region is not None:
-            _place(output, region)
-    if streamed:
-        request.parameters["triton_enable_empty_final_response"].bool_param = True
+    request = _get_inference_request(
+        **infer_call(message, ClientProtocol.GRPC),
+        request_id="",
+        sequence_id=sequence_id,
+        sequence_start=False,
+        sequence_end=False,
+        priority=0,
+        timeout=None,
+        parameters=None,
+    )
     content: bytes = request.SerializeToString()
-    if streamed:
-        # Alone, so that it stands at the end.
-        content += service_pb2.ModelInferRequest(id="0" * ID_DIGITS).SerializeToString()
     return content
-
-
-def _parameter(name: str, **value: int | bool) -> bytes:
-    """A request of one parameter, whose value stands at its end."""
-    from tritonclient.grpc import service_pb2
-
-    request = service_pb2.ModelInferRequest()
-    request.parameters[name].CopyFrom(service_pb2.InferParameter(**value))
-    content: bytes = request.SerializeToString()
-    return content
-
-
-def _place(tensor: Any, region: SharedRegion) -> None:  # noqa: ANN401  (a message of an input or output)
-    tensor.parameters["shared_memory_region"].string_param = region.name
-    tensor.parameters["shared_memory_offset"].int64_param = region.offset
-    tensor.parameters["shared_memory_byte_size"].int64_param = region.size
-
-
-_MAX_ERROR_CHARACTERS = 300
 
 
 class MessageError(Exception):
     """The bytes are not an inference response."""
 
 
-@dataclass(frozen=True, slots=True)
-class InferResponse:
-    """A response.
-
-    Attributes:
-        model: the name of the model.
-        outputs: in order.
-        raw: the bytes of each output's tensor, in order; empty where they are elsewhere.
-        head: bytes of the message before the first tensor's.
-    """
-
-    model: str
-    outputs: tuple[TensorMeta, ...]
-    raw: tuple[bytes, ...]
-    head: int
-
-
-def decode_response(data: bytes) -> InferResponse:
+def decode_response(data: bytes) -> tuple[InferResponse, int]:
     """A `ModelInferResponse`, without its prefix.
+
+    Returns:
+        What it says, and the bytes of the message before the first tensor's.
 
     Raises:
         MessageError: it is not one.
     """
-    from tritonclient.grpc import service_pb2
-
-    found = _parsed(service_pb2.ModelInferResponse, data)
+    client = client_module(ClientProtocol.GRPC)
+    kind = client.service_pb2.ModelInferResponse
+    try:
+        found = kind.FromString(data)
+        answer = read_response(client.InferResult(found))
+    except Exception as fault:  # noqa: BLE001  (tritonclient fails in any way on what it cannot read)
+        raise MessageError(str(fault)) from None
     head = len(data)
     if found.raw_output_contents:
         # Whoever writes the fields in order puts the tensors last; else all bytes are the head.
-        tensors = service_pb2.ModelInferResponse(raw_output_contents=found.raw_output_contents)
+        tensors = kind(raw_output_contents=found.raw_output_contents)
         first = found.raw_output_contents[0]
-        alone = service_pb2.ModelInferResponse(raw_output_contents=[first])
-        place = head - tensors.ByteSize() + alone.ByteSize() - len(first)
+        place = (
+            head - tensors.ByteSize() + kind(raw_output_contents=[first]).ByteSize() - len(first)
+        )
         if data.startswith(first, place):
             head = place
-    return _response(found, head)
-
-
-def _response(found: Any, head: int = 0) -> InferResponse:  # noqa: ANN401  (a message)
-    outputs = tuple(
-        TensorMeta(output.name, output.datatype, tuple(output.shape)) for output in found.outputs
-    )
-    raw = tuple(found.raw_output_contents)
-    if raw and len(raw) != len(outputs):
-        raise MessageError(f"{len(raw)} tensors for {len(outputs)} outputs")
-    return InferResponse(found.model_name, outputs, raw, head)
-
-
-def _parsed(kind: Any, data: bytes) -> Any:  # noqa: ANN401  (a class of messages, and one of them)
-    from google.protobuf.message import DecodeError
-
-    try:
-        return kind.FromString(data)
-    except DecodeError as fault:
-        raise MessageError(str(fault)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class StreamedResponse:
-    """One message of a bidirectional stream.
-
-    Attributes:
-        key: the request's id.
-        response: what it says, None with an error.
-        final: whether it is the last one for its request.
-        error: the server's message, empty without an error.
-    """
-
-    key: bytes
-    response: InferResponse | None
-    final: bool
-    error: str = ""
-
-
-def decode_streamed(data: bytes) -> StreamedResponse:
-    """A `ModelStreamInferResponse`.
-
-    Raises:
-        MessageError: it is not one.
-    """
-    from tritonclient.grpc import service_pb2
-
-    found = _parsed(service_pb2.ModelStreamInferResponse, data)
-    inner = found.infer_response
-    key = inner.id.encode()
-    final = "triton_final_response" in inner.parameters and (
-        inner.parameters["triton_final_response"].bool_param
-    )
-    error = " ".join(found.error_message.split())[:_MAX_ERROR_CHARACTERS]
-    return StreamedResponse(key, None if error else _response(inner), final, error)
+    return answer, head

@@ -16,6 +16,7 @@ from tritongen.probe.engines.frames import (
     HEADERS,
     header_prefix,
 )
+from tritongen.probe.engines.infer_results import MAX_READ_BYTES
 from tritongen.probe.engines.slot_engine import LoadSlot
 
 # Chosen: sizes of responses that a model may have; others are looked at in full.
@@ -87,8 +88,10 @@ class ResponseTemplates:
             self.heads[size] = head
 
 
-# Chosen: of a larger response only so much is kept to be looked at; the rest is counted.
+# Chosen: of a larger response only so much is kept to be compared; the rest is counted. What is
+# looked at in full is kept as a whole as long as its values are read.
 MAX_KEPT_BYTES = 65_536
+_MAX_WHOLE_BYTES = MAX_READ_BYTES + MAX_KEPT_BYTES
 
 
 @dataclass(slots=True, eq=False)
@@ -129,11 +132,19 @@ class StreamSlot(LoadSlot):
         self.first_block = self.last_block = b""
         self.quick = True
         self.refusals = 0
+        self.keep = MAX_KEPT_BYTES
+        if self.target.plan.references or not self.templates.heads:
+            self.keep_whole()
+
+    def keep_whole(self) -> None:
+        """Keep what is coming, unless some of it has come."""
+        if not self.size:
+            self.keep = (1 << 62) if self.target.plan.references else _MAX_WHOLE_BYTES
 
     def compare_with(self, templates: ResponseTemplates) -> None:
         """Compare responses with these, and with the target's references, from now on."""
         self.templates = templates
-        self.keep = (1 << 62) if self.target.plan.references else MAX_KEPT_BYTES
+        self.keep_whole()
 
 
 S = TypeVar("S", bound=StreamSlot)

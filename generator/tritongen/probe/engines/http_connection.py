@@ -5,7 +5,7 @@ import errno
 import os
 import socket as sockets
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tritongen.probe.engines.http_messages import (
@@ -14,6 +14,7 @@ from tritongen.probe.engines.http_messages import (
     decode_outputs,
     error_text,
 )
+from tritongen.probe.engines.infer_results import judge
 from tritongen.probe.engines.slot_engine import LoadSlot
 from tritongen.probe.load_engine import FailureCode, LoadTarget
 
@@ -54,36 +55,25 @@ class ResponsePrefixes:
 
 
 def verify(
-    parser: ResponseParser,
-    target: LoadTarget,
-    reference: Mapping[str, bytes],
-    prefixes: ResponsePrefixes,
+    parser: ResponseParser, target: LoadTarget, request: object, prefixes: ResponsePrefixes
 ) -> tuple[str, str] | None:
     """The failure code and message of a complete response, None when it is right.
 
     Args:
         parser: has the response.
         target: says what was expected, and learns the sizes of the outputs.
-        reference: output values to compare with, by name; may be empty.
+        request: that was answered.
         prefixes: learns the beginning of a right response.
     """
     if parser.status != 200:
         return f"HTTP {parser.status}", error_text(parser)
     try:
-        model, outputs, sizes = decode_outputs(parser)
+        answer = decode_outputs(parser)
     except MalformedResponseError as fault:
         return FailureCode.MALFORMED, str(fault)
-    wrong = target.plan.expectation.fault(model, outputs)
-    if wrong:
-        return FailureCode.WRONG_RESPONSE, wrong
-    if reference:
-        position = parser.json_size or 0
-        for output, size in zip(outputs, sizes, strict=True):
-            wanted = reference.get(output.name)
-            if wanted is not None and parser.body[position : position + (size or 0)] != wanted:
-                return FailureCode.WRONG_VALUES, f"output {output.name} differs from the reference"
-            position += size or 0
-    target.seen = {o.name: size or 0 for o, size in zip(outputs, sizes, strict=True)}
+    failure = judge(answer, target, request, values=len(parser.body) == parser.body_size)
+    if failure is not None:
+        return failure
     if parser.keep_alive and not parser.chunked and "content-length" in parser.headers:
         size = parser.json_size
         prefix = parser.raw_head + (parser.body if size is None else parser.body[:size])

@@ -207,7 +207,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
             if whole:
                 connection.expect(whole - size)
                 return
-            connection.parser = ResponseParser(keep_all=bool(connection.target.plan.references))
+            connection.parser = ResponseParser(keep_all=True)
         try:
             connection.parser.feed(self._view[:size])
         except MalformedResponseError as fault:
@@ -218,9 +218,7 @@ class HttpEngine(SlotEngine[HttpConnection]):
 
     def _judge(self, connection: HttpConnection, parser: ResponseParser, now: int) -> None:
         """A response that was parsed is complete."""
-        target = connection.target
-        reference = target.reference(connection.request)
-        failure = verify(parser, target, reference, connection.prefixes)
+        failure = verify(parser, connection.target, connection.request, connection.prefixes)
         usable = parser.keep_alive and not parser.excess
         if not usable:
             self._drop(connection)

@@ -1,23 +1,24 @@
-"""HTTP/1.1 messages: requests with the binary tensor data extension, and a parser of responses.
+"""HTTP/1.1 messages: requests whose bodies tritonclient makes, and a parser of responses.
 
 The parser is strict about what it does not understand. It takes the bytes as they come, in pieces
-of any size, and keeps no more than it must: the body of a large binary response is counted, not
-stored, beyond the JSON at its begin.
+of any size, and keeps no more than it must. What a response says is read by tritonclient.
 """
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from urllib.parse import quote
 
-from tritongen.triton.messages import Message, Template, TensorMeta, request_json
+from tritongen.model.client_protocol import ClientProtocol
+from tritongen.probe.engines.infer_calls import client_module, infer_call
+from tritongen.probe.engines.infer_results import InferResponse, read_response
+from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message
 from tritongen.triton.refusals import told
 
 # Headers of most servers.
 _NONE: Mapping[str, str] = MappingProxyType({})
-_ID_GAP = 8_888_888_888
-_MARK = b"8888888888"
 
 
 def request_bytes(
@@ -31,22 +32,55 @@ def request_bytes(
         path: of the server, before the model's.
         headers: sent besides.
     """
-    header = request_json(message.inputs, message.outputs, {})
-    return _assemble(message, _lines(host, headers), path, header)
+    body, json_size = _body(message)
+    return _head(message, _lines(host, headers), path, json_size, len(body)) + body
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTemplate:
+    """A request with gaps for the correlation id and the two flags of a sequence.
+
+    Attributes:
+        heads: by how many flags are true, which is by a letter shorter than false.
+        parts: of the body: before the id, up to start, up to end, after end.
+    """
+
+    heads: tuple[bytes, ...]
+    parts: tuple[bytes, ...]
+
+    def fill(self, sequence: int, *, start: bool, end: bool) -> bytes:
+        """The request for one step of a sequence; ids are of ten digits."""
+        before, between, middle, after = self.parts
+        number, flags = b"%d" % sequence, (b"false", b"true")
+        body = (before, number, between, flags[start], middle, flags[end], after)
+        return b"".join((self.heads[start + end], *body))
 
 
 def request_template(
     message: Message, host: str, path: str = "", headers: Mapping[str, str] = _NONE
-) -> Template:
-    """The same with gaps for a sequence's correlation id, start and end."""
-    gaps = {"sequence_id": _ID_GAP, "sequence_start": False, "sequence_end": False}
-    header = request_json(message.inputs, message.outputs, gaps)
-    rest, parts = _assemble(message, _lines(host, headers), path, header), []
-    for key, gap in zip(gaps, (_MARK, b"false", b"false"), strict=True):
-        # The request's own parameters come first of its JSON.
-        before, place, rest = rest.partition(b'"%s":' % key.encode() + gap)
+) -> HttpTemplate:
+    """The same for sequences."""
+    body, json_size = _body(message, sequence_id=FIRST_SEQUENCE_ID)
+    rest, parts = body[:json_size], []
+    for key, gap in (("id", b"%d" % FIRST_SEQUENCE_ID), ("start", b"false"), ("end", b"false")):
+        # No name and no value can hold this: JSON escapes the quotation marks in them.
+        before, place, rest = rest.partition(b'"sequence_%s":' % key.encode() + gap)
         parts.append(before + place.removesuffix(gap))
-    return Template((*parts, rest), grpc=False)
+    tensors = b"" if json_size is None else body[json_size:]
+    lines, whole = _lines(host, headers), len(body)
+    sizes = [(None if json_size is None else json_size - less, whole - less) for less in range(3)]
+    heads = tuple(_head(message, lines, path, *size) for size in sizes)
+    return HttpTemplate(heads, (*parts, rest + tensors))
+
+
+def _body(message: Message, sequence_id: int = 0) -> tuple[bytes, int | None]:
+    """The body, and the length of its JSON, None where it is all JSON."""
+    call = infer_call(message, ClientProtocol.HTTP)
+    client = client_module(ClientProtocol.HTTP).InferenceServerClient
+    made: tuple[bytes, int | None] = client.generate_request_body(
+        call["inputs"], call["outputs"], sequence_id=sequence_id
+    )
+    return made
 
 
 def _lines(host: str, headers: Mapping[str, str]) -> str:
@@ -55,19 +89,17 @@ def _lines(host: str, headers: Mapping[str, str]) -> str:
     return "".join(f"{name}: {value}\r\n" for name, value in given.values())
 
 
-def _assemble(message: Message, lines: str, path: str, header: bytes) -> bytes:
+def _head(message: Message, lines: str, path: str, json_size: int | None, size: int) -> bytes:
     version = f"/versions/{message.version}" if message.version else ""
-    body = [tensor.data for tensor in message.inputs if isinstance(tensor.data, bytes)]
-    size = len(header) + sum(map(len, body))
-    head = (
-        f"POST {path}/v2/models/{message.model}{version}/infer HTTP/1.1\r\n"
+    length = "" if json_size is None else f"Inference-Header-Content-Length: {json_size}\r\n"
+    return (
+        f"POST {path}/v2/models/{quote(message.model)}{version}/infer HTTP/1.1\r\n"
         f"{lines}"
         "Content-Type: application/octet-stream\r\n"
         "Accept-Encoding: identity\r\n"
-        f"Inference-Header-Content-Length: {len(header)}\r\n"
+        f"{length}"
         f"Content-Length: {size}\r\n\r\n"
-    )
-    return b"".join((head.encode("ascii"), header, *body))
+    ).encode("ascii")
 
 
 # Chosen: what common servers send at most of headers, eight times over.
@@ -209,7 +241,7 @@ class ResponseParser:
             raise MalformedResponseError("the response is compressed though it must not be")
         json_size = self.json_size
         self._keep = _MAX_JSON_BYTES if self._keep_all or json_size is None else json_size
-        if self._keep > _MAX_JSON_BYTES:
+        if json_size is not None and json_size > _MAX_JSON_BYTES:
             raise MalformedResponseError("the JSON part is too large")
         if self._length is not None and json_size is not None and json_size > self._length:
             raise MalformedResponseError("the JSON part is longer than the body")
@@ -297,42 +329,24 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
     return found
 
 
-def decode_outputs(parser: ResponseParser) -> tuple[str, list[TensorMeta], list[int | None]]:
+def decode_outputs(parser: ResponseParser) -> InferResponse:
     """What a complete, successful response says.
-
-    Returns:
-        The model's name; its outputs; for each the bytes of its binary data, None when the data
-        stand in the JSON or in shared memory.
 
     Raises:
         MalformedResponseError: the body is not an inference response.
     """
     size = parser.json_size
+    client = client_module(ClientProtocol.HTTP).InferenceServerClient
     try:
-        body = json.loads(bytes(parser.body if size is None else parser.body[:size]))
-        outputs = [
-            TensorMeta(str(o["name"]), str(o["datatype"]), tuple(int(dim) for dim in o["shape"]))
-            for o in body["outputs"]
-        ]
-        sizes = [_binary_size(o) for o in body["outputs"]]
-        model = str(body["model_name"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
+        answer = read_response(client.parse_response_body(bytes(parser.body), header_length=size))
+        tensors = sum(item or 0 for item in answer.sizes)
+    except Exception as fault:  # noqa: BLE001  (tritonclient fails in any way on what it cannot read)
         raise MalformedResponseError(
             f"the body is not an inference response ({type(fault).__name__})"
         ) from None
-    rest = 0 if size is None else parser.body_size - size
-    if sum(item or 0 for item in sizes) != rest:
+    if tensors != (0 if size is None else parser.body_size - size):
         raise MalformedResponseError("the binary data are not as long as the outputs say")
-    return model, outputs, sizes
-
-
-def _binary_size(output: dict[str, Any]) -> int | None:
-    size = output.get("parameters", {}).get("binary_data_size")
-    if size is None:
-        return None
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ValueError("a size is negative")
-    return size
+    return answer
 
 
 def error_text(parser: ResponseParser) -> str:

@@ -111,7 +111,7 @@ class LoadSlot:
         target: what it is for.
         target_index: of that target.
         next_request: gives the next request.
-        request: what was sent last.
+        request: what was sent last: bytes, or arguments of tritonclient's `infer`.
         log_sent, log_done: append to the target's log.
         intended: when it was due.
         sent: when it was sent.
@@ -119,11 +119,11 @@ class LoadSlot:
     """
 
     target: LoadTarget = field(init=False)
-    next_request: Callable[[], bytes] = field(init=False)
+    next_request: Callable[[], Any] = field(init=False)
     log_sent: Callable[[int], None] = field(init=False)
     log_done: Callable[[int], None] = field(init=False)
     target_index: int = 0
-    request: bytes = b""
+    request: Any = b""
     intended: int = 0
     sent: int = 0
     busy: bool = False

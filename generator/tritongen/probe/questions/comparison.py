@@ -1,12 +1,15 @@
-"""`probe --compare` and `probe --against`: is one measurement slower than another?
+"""`probe --compare`, `--against` and `--client both`: is one measurement slower than another?
 
-A ratio with its interval, and a verdict: of two saved results, or of two configurations in turn.
+A ratio with its interval, and a verdict: of two saved results, or of two configurations or two
+clients in turn.
 """
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Severity
 from tritongen.probe.level import Conditions
+from tritongen.probe.load_engine import LoadClient
 from tritongen.probe.probe_models import ProbeRun
 from tritongen.probe.probe_request import ModelChoice, ProbeReport, ProbeRequest, Tell
 from tritongen.probe.prober import Prober
@@ -52,7 +56,8 @@ class FigureComparison:
     Attributes:
         model: its name.
         load: kind and value.
-        metric: ``throughput``, ``p50``, …, or ``failures`` where there are any.
+        metric: ``throughput``, ``p50``, …, ``failures`` where there are any, or ``client CPU``, a
+            request's.
         before: as measured first; microseconds, requests per second, or a share of the requests.
         after: as measured second.
         ratio: after divided by before, None when one of them is not known.
@@ -143,8 +148,10 @@ def judge_ratio(ratio: Interval | None, tolerance: float, *, larger_is_better: b
 # that what disturbs a machine for seconds spoils a pair and not a configuration.
 _MIN_PAIRS = 3
 _MAX_BLOCK_S = 2.0
-# Figures that are compared, latencies with their quantile.
-_METRICS = {"throughput": None, "p50": 0.5, "p99": 0.99}
+# Figures that are compared; those of clients have one more.
+_METRICS = ("throughput", "p50", "p99")
+_CLIENT_CPU = "client CPU"
+_QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 
 def compare_files(before: Path, after: Path, tolerance: float) -> tuple[FigureComparison, ...]:
@@ -166,9 +173,16 @@ def compare_files(before: Path, after: Path, tolerance: float) -> tuple[FigureCo
 
 @dataclass(slots=True)
 class _ComparedArm:
-    """One of the two configurations, and its prober once it was loaded."""
+    """One of the two that are compared, and its prober once it was needed.
 
-    config: Mapping[str, Any]
+    Attributes:
+        make_prober: for its first block.
+        enter: called before a block where the one before was the other's.
+        levels: its blocks.
+    """
+
+    make_prober: Callable[[], Prober]
+    enter: Callable[[], None] = lambda: None
     prober: Prober | None = None
     levels: list[LevelResult] = field(default_factory=list)
 
@@ -195,8 +209,49 @@ def compare_against(
             raise InvalidInputError(
                 "TG905", "--against compares one model", fix="Name it with -m NAME."
             )
+        name, control = choices[0].name, run.server.control
         other = read_config(config_file)
-        return run.report, _PairedComparison(run, choices[0]).run(other, tolerance)
+        served = dict(control.config(name))
+        arms = [
+            _ComparedArm(partial(run.prober, choices), partial(control.load, name, config))
+            for config in (served, {**other, "name": name})
+        ]
+        try:
+            pairs = _PairedComparison(run, name, request.loads[0], _METRICS)
+            return run.report, pairs.run(arms, tolerance)
+        finally:
+            control.load(name, served)
+
+
+def compare_clients(
+    project: Path, request: ProbeRequest, tolerance: float, tell: Tell | None = None
+) -> tuple[ProbeReport, tuple[FigureComparison, ...]]:
+    """Measure every load of every model with the fast client and with tritonclient, in pairs.
+
+    Raises:
+        InvalidInputError: TG914, one of them cannot send this; TG905, models are probed at once.
+        TritongenError: nothing could be measured at all.
+    """
+    if any(choice.share is not None for choice in request.models):
+        raise InvalidInputError("TG905", "--client both measures models in turn, without shares")
+    found: list[FigureComparison] = []
+    with ProbeRun.on_server(project, request, tell) as run:
+
+        def measure(choice: ModelChoice) -> None:
+            for load in request.loads:
+                with contextlib.ExitStack() as stack:
+                    # Both at once: what one cannot send is told before anything is measured.
+                    arms = [
+                        _ComparedArm(stack.enter_context(run.prober((choice,), client)).__enter__)
+                        for client in (LoadClient.FAST, LoadClient.TRITONCLIENT)
+                    ]
+                    pairs = _PairedComparison(run, choice.name, load, (*_METRICS, _CLIENT_CPU))
+                    found.extend(pairs.run(arms, tolerance))
+                if run.over:
+                    return
+
+        run.each_in_turn(run.choices(), measure)
+        return run.report, tuple(found)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -228,43 +283,39 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 class _PairedComparison:
-    """Two configurations of one model, measured in turn: A B B A, again and again."""
+    """Two arms of one model and load, measured in turn: A B B A, again and again."""
 
-    def __init__(self, run: ProbeRun, choice: ModelChoice) -> None:
-        self._run, self._choice, self._conditions = run, choice, run.request.conditions
+    def __init__(self, run: ProbeRun, model: str, load: Load, metrics: Sequence[str]) -> None:
+        self._run, self._model, self._load, self._metrics = run, model, load, metrics
+        self._conditions = run.request.conditions
         self._block_s = min(_MAX_BLOCK_S, self._conditions.budget_s)
 
-    def run(self, other: Mapping[str, Any], tolerance: float) -> tuple[FigureComparison, ...]:
+    def run(self, arms: Sequence[_ComparedArm], tolerance: float) -> tuple[FigureComparison, ...]:
         """Measure pairs until the difference is known or the time is up."""
-        control = self._run.server.control
-        served = dict(control.config(self._choice.name))
-        arms = (_ComparedArm(served), _ComparedArm({**other, "name": self._choice.name}))
-        load = self._run.request.loads[0]
         pairs = max(_MIN_PAIRS, round(2.0 * self._conditions.budget_s / self._block_s))
         found: tuple[FigureComparison, ...] = ()
         try:
             for index in range(pairs):
-                order = arms if index % 2 == 0 else (arms[1], arms[0])
+                order = arms if index % 2 == 0 else arms[::-1]
                 for position, arm in enumerate(order):
                     # The second block of a pair and the first of the next one share one arm.
-                    if not self._block(arm, load, reload=position == 1 or not arm.levels):
+                    if not self._block(arm, enter=position == 1 or not arm.levels):
                         return found
-                found = tuple(self._verdict(arms, load, one, tolerance) for one in _METRICS)
+                found = tuple(self._verdict(arms, one, tolerance) for one in self._metrics)
                 if index + 1 >= _MIN_PAIRS and _is_decided(found, tolerance):
                     break
         finally:
             for arm in arms:
                 if arm.prober is not None:
                     arm.prober.close()
-            control.load(self._choice.name, served)
         return found
 
-    def _block(self, arm: _ComparedArm, load: Load, *, reload: bool) -> bool:
+    def _block(self, arm: _ComparedArm, *, enter: bool) -> bool:
         """Measure one arm for a block; False once there is no point in going on."""
-        if reload:
-            self._run.server.control.load(self._choice.name, arm.config)
+        if enter:
+            arm.enter()
         if arm.prober is None:
-            arm.prober = self._run.prober((self._choice,))
+            arm.prober = arm.make_prober()
             arm.prober.check()
         block = Conditions(
             budget_s=self._block_s,
@@ -273,14 +324,14 @@ class _PairedComparison:
             warmup_s=min(1.0, self._block_s / 2.0),
             seed=self._conditions.seed + len(arm.levels),
         )
-        outcome = self._run.measure(arm.prober, load, block)
+        outcome = self._run.measure(arm.prober, self._load, block)
         if outcome.interrupted or outcome.gone:
             return False
         arm.levels += outcome.results
         return True
 
     def _verdict(
-        self, arms: Sequence[_ComparedArm], load: Load, metric: str, tolerance: float
+        self, arms: Sequence[_ComparedArm], metric: str, tolerance: float
     ) -> FigureComparison:
         before, after = ([_figure(level, metric) for level in arm.levels] for arm in arms)
         pairs = [(a, b) for a, b in zip(before, after, strict=False) if a > 0 and b > 0]
@@ -288,19 +339,20 @@ class _PairedComparison:
         values: tuple[float | None, float | None] = (None, None)
         if pairs:
             values = (geometric_mean([a for a, _ in pairs]), geometric_mean([b for _, b in pairs]))
-        shown = f"{load.kind} {load.value:g}"
+        shown = f"{self._load.kind} {self._load.value:g}"
         change = judge_ratio(ratio, tolerance, larger_is_better=metric == "throughput")
-        return FigureComparison(self._choice.name, shown, metric, *values, ratio, change)
+        return FigureComparison(self._model, shown, metric, *values, ratio, change)
 
 
 def _figure(level: LevelResult, metric: str) -> float:
     """A figure of one block, 0 where there is none; below its floor a percentile is a guess."""
-    fraction = _METRICS[metric]
-    if fraction is None:
+    if metric == _CLIENT_CPU:
+        return level.client.cpu_us_per_request
+    if metric == "throughput":
         return level.throughput.value if level.throughput else 0.0
     if not level.latency.histogram.total:
         return 0.0
-    return level.latency.histogram.quantile(fraction) / 1e3
+    return level.latency.histogram.quantile(_QUANTILES[metric]) / 1e3
 
 
 def _is_decided(found: Sequence[FigureComparison], tolerance: float) -> bool:

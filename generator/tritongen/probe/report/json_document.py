@@ -79,6 +79,7 @@ def _level_json(level: LevelResult) -> dict[str, Any]:
         "service_us": _latency_json(level.service),
         "requests": level.requests,
         "client": {
+            "name": level.client_name,
             **view(level.client, "cpu_us_per_request", "busy_share"),
             "processes": level.processes,
             "lateness_us": _lateness_json(level),

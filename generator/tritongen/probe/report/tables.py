@@ -124,7 +124,7 @@ def _server_line(attribution: Attribution) -> str:
 def _client_line(level: LevelResult) -> str:
     client = level.client
     parts = [
-        f"client: {client.cpu_us_per_request:.1f} µs of CPU a request",
+        f"client: {level.client_name}, {client.cpu_us_per_request:.1f} µs of CPU a request",
         f"{client.busy_share:.0%} of a core",
     ]
     if level.processes > 1:
@@ -212,6 +212,7 @@ _COLUMNS: Mapping[str, Callable[[LevelResult], str]] = MappingProxyType(
         "Failed": lambda level: str(level.requests.failed),
         "Lateness p99": _late,
         "Client CPU": lambda level: f"{level.client.cpu_us_per_request:.1f}",
+        "Client": lambda level: level.client_name,
     }
 )
 

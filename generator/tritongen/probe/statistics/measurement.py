@@ -129,7 +129,8 @@ class LevelLabels:
         share: of the load, where several models are probed at once.
         payload_bytes: of one request and its response.
         protocol: ``http`` or ``grpc``.
-        engine: which client sends the requests.
+        engine: how the requests are sent.
+        client_name: ``fast`` or ``tritonclient``.
         processes: that make the load.
     """
 
@@ -140,6 +141,7 @@ class LevelLabels:
     payload_bytes: int = 0
     protocol: str = "http"
     engine: str = ""
+    client_name: str = "fast"
     processes: int = 1
 
 
