@@ -54,7 +54,8 @@ else:
 Covered from one minor release to the next: what `tritongen.api` exports, as it stands on this page;
 names, meaning and defaults of arguments and of fields of `BuildRequest` and `PlanOptions`;
 `to_dict()` under its `schema_version`, to which keys may be added; `exit_code`, `findings` and the
-codes. New arguments come with a default that leaves everything as it was, and by name.
+codes. New arguments come with a default that leaves everything as it was, and by name. The
+types that `ProbeRequest` and `LoadSearch` are made of are provisional.
 
 Not covered: every other module of `tritongen`; the objects that a result holds beside that
 (`InspectedModel`, `BuildResult`, `FleetPlan`, …) and what they hold; the words of messages,

@@ -1,5 +1,8 @@
 """`tritongen.api` beside the commands: the same documents of the same project, and no output."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from support import format_models as make
@@ -135,3 +138,39 @@ def test_verify(
     with pytest.raises(EnvironmentProblem) as absent:
         api.verify(url="localhost:1")
     assert absent.value.code == "TG814"
+
+
+def test_probe(
+    served: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(served.folder)
+    told: list[str] = []
+    request = api.ProbeRequest(
+        models=(api.ModelChoice("dense"),),
+        loads=(api.ClosedLoop(2),),
+        conditions=api.Conditions(budget_s=2.0, fixed=True),
+    )
+    probed = api.probe(request, progress=lambda what, *_: told.append(what))
+    assert capfd.readouterr() == ("", "")
+    assert (probed.problem, probed.exit_code) == (None, ExitCode.OK)
+    assert told
+    flags = ("-m", "dense", "--concurrency", "2", "--duration", "2s")
+    document = served.json("probe", *flags)
+    assert shape(probed.to_dict()) == shape(document)
+    served.write("before.json", json.dumps(document))
+    compared = api.compare_probes("before.json", "before.json")
+    assert compared.to_dict() == served.json("probe", "--compare", "before.json", "before.json")
+    with pytest.raises(InvalidInputError) as raised:
+        api.probe(request, find=api.LoadSearch(), both_clients=True)
+    assert raised.value.code == "TG905"
+    with pytest.raises(EnvironmentProblem):
+        api.probe(replace(request, url="localhost:1"))
+
+
+def shape(value: object) -> object:
+    """A document without what is measured: names and kinds of values."""
+    if isinstance(value, dict):
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value[:1]]
+    return "number" if isinstance(value, int | float) else type(value).__name__

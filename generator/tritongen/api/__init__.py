@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from tritongen.api.explaining import ExplainedCode, ExplainedModel, explain, explain_code
     from tritongen.api.inspecting import InspectedFolder, inspect
     from tritongen.api.planning import PlannedFleet, plan
+    from tritongen.api.probing import ProbedLoads, compare_probes, probe
     from tritongen.api.result import ApiResult
     from tritongen.api.verifying import VerifiedRepository, verify
     from tritongen.fleet.plan_fleet import PlanOptions
+    from tritongen.probe.level import Conditions
+    from tritongen.probe.load_job import InputOptions
+    from tritongen.probe.probe_request import ModelChoice, ProbeRequest
+    from tritongen.probe.questions.goal_and_knee import LoadSearch
+    from tritongen.queueing.load import ClosedLoop, OpenLoop
     from tritongen.triton.access import Access
     from tritongen.triton.address import Tls
 
 __all__ = [
     "Access", "ApiResult", "BuildRequest", "BuiltRepository", "CheckedRepository",
-    "ClientExample", "ExplainedCode", "ExplainedModel", "InspectedFolder", "PlanOptions",
-    "PlannedFleet", "Tls", "VerifiedRepository", "build", "check", "client", "explain",
-    "explain_code", "inspect", "plan", "verify",
+    "ClientExample", "ClosedLoop", "Conditions", "ExplainedCode", "ExplainedModel",
+    "InputOptions", "InspectedFolder", "LoadSearch", "ModelChoice", "OpenLoop", "PlanOptions",
+    "PlannedFleet", "ProbeRequest", "ProbedLoads", "Tls", "VerifiedRepository", "build",
+    "check", "client", "compare_probes", "explain", "explain_code", "inspect", "plan", "probe",
+    "verify",
 ]  # fmt: skip
 
 # The modules have other names than their functions: a loaded module is an attribute here, too.
@@ -36,9 +44,15 @@ _EXPORTS = {
     "api.explaining": ("ExplainedCode", "ExplainedModel", "explain", "explain_code"),
     "api.inspecting": ("InspectedFolder", "inspect"),
     "api.planning": ("PlannedFleet", "plan"),
+    "api.probing": ("ProbedLoads", "compare_probes", "probe"),
     "api.result": ("ApiResult",),
     "api.verifying": ("VerifiedRepository", "verify"),
     "fleet.plan_fleet": ("PlanOptions",),
+    "probe.level": ("Conditions",),
+    "probe.load_job": ("InputOptions",),
+    "probe.probe_request": ("ModelChoice", "ProbeRequest"),
+    "probe.questions.goal_and_knee": ("LoadSearch",),
+    "queueing.load": ("ClosedLoop", "OpenLoop"),
     "triton.access": ("Access",),
     "triton.address": ("Tls",),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tritongen.errors import TritongenError
 from tritongen.model.codec import encode, view
 from tritongen.model.findings import Finding
 
@@ -29,3 +30,14 @@ def findings_json(items: Iterable[Finding]) -> list[dict[str, object]]:
         }
         for item in items
     ]
+
+
+def error_json(problem: TritongenError) -> dict[str, object]:
+    """An error as JSON."""
+    return {
+        "code": problem.code,
+        "message": problem.what,
+        "where": problem.where,
+        "fix": problem.fix,
+        "details": list(problem.details),
+    }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
-from tritongen.api.documents import whole_document
+from tritongen.api.documents import error_json, whole_document
 from tritongen.errors import ExitCode, TritongenError
 from tritongen.model.codec import view
 from tritongen.model.findings import Finding, Severity
@@ -229,17 +229,6 @@ def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
         say(severe(f"not served: {told}", Severity.ERROR))
         purpose = "each fix stands above; `serve: false` leaves a model out on purpose"
         say(dim(f"  → {purpose}"))
-
-
-def error_json(problem: TritongenError) -> dict[str, object]:
-    """An error as JSON."""
-    return {
-        "code": problem.code,
-        "message": problem.what,
-        "where": problem.where,
-        "fix": problem.fix,
-        "details": list(problem.details),
-    }
 
 
 def report_error(problem: TritongenError, *, as_json: bool) -> None:
