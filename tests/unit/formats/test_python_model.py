@@ -171,3 +171,11 @@ def test_a_packed_environment_is_found_in_both_places(tmp_path):
     outer.unlink()
     outer.symlink_to("/etc/hostname")
     assert environment_of(tmp_path) == ("", [], [])
+
+
+def test_an_environment_beside_other_models_is_nobody_s(tmp_path):
+    make.python_model(tmp_path / "m" / "model.py")
+    packed(tmp_path / "venv.tar.gz", "./bin/activate")
+    assert environment_of(tmp_path)[0] == ""
+    packed(tmp_path / "m/env.tar.gz", "./bin/activate")
+    assert environment_of(tmp_path)[0] == "1/env.tar.gz"
