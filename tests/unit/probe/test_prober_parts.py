@@ -110,10 +110,10 @@ def test_several_problems_are_one_with_details():
 
 def run_of(models: tuple[ModelChoice, ...] = (), ready: tuple[str, ...] = ()) -> ProbeRun:
     server = SimpleNamespace(
-        endpoint=Endpoint("h", 1, ClientProtocol.HTTP),
-        control=SimpleNamespace(ready_models=lambda: list(ready)),
-        replicas=(),
-    )
+        endpoint=Endpoint("h", 1, ClientProtocol.HTTP), server="triton", runtime="", replicas=(),
+        control=SimpleNamespace(ready_models=lambda: list(ready), config=lambda _name: {}),
+        configs={},
+    )  # fmt: skip
     return ProbeRun(None, ProbeRequest(loads=(CLOSED,), models=models), server, None)
 
 
