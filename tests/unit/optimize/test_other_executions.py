@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from support.cli import dense
+from support.optimize import faulty
 from tritongen.errors import InvalidInputError
 from tritongen.model.intent import Metric
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Speedup, StepKind
-from tritongen.optimize import stages
+from tritongen.optimize import graph_execution, stages
 from tritongen.optimize.accelerators import accelerators
 from tritongen.optimize.child_jobs import (
     ChildJob,
@@ -29,8 +30,10 @@ from tritongen.optimize.graph_execution import (
     convert_to_ir,
     futile_step,
     level_for,
+    optimise,
 )
 from tritongen.optimize.isa import Isa
+from tritongen.optimize.onnx_files import DATA_FILE
 from tritongen.optimize.onnx_session import OrtRunner
 from tritongen.optimize.paired_speed import Point, points
 from tritongen.optimize.stages import run_stage
@@ -270,3 +273,15 @@ def test_outputs_of_all_samples_are_joined_where_their_sizes_agree():
 
 def test_a_speed_up_reads_as_a_ratio_with_its_interval():
     assert str(Speedup(1.5, 1.25, 2.0)) == "×1.50 (1.25 to 2.00)"
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_weights_of_a_large_graph_lie_beside_it(tmp_path, monkeypatch, apart):
+    monkeypatch.setattr(graph_execution, "needs_data_file", lambda _source: apart)
+    ends = [faulty.tensor(name, ["n", 64]) for name in ("x", "y")]
+    weights = [faulty.weights("w", 64, 64)]
+    model = faulty.model([faulty.node("MatMul", "x w", "y")], ends[:1], ends[1:], weights)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "out").mkdir()
+    optimise(tmp_path / "model.onnx", tmp_path / "out/model.onnx", Level.BASIC)
+    assert (tmp_path / "out" / DATA_FILE).exists() is apart

@@ -103,3 +103,14 @@ def test_regions_of_the_dead_are_removed_and_no_others():
 def test_a_region_knows_its_place():
     region = SharedRegion("r", 8, 16)
     assert Message("m", "", (WireTensor("x", "FP32", (4,), region),), (), {}).payload_bytes == 16
+
+
+def test_outputs_of_a_slot_lie_behind_each_other():
+    sent = message(1)
+    tensors = SharedTensors(Server(), [sent], {"y": 100, "z": 10}, slots=2)
+    try:
+        placed = [dict(tensors(sent, 0, slot).outputs) for slot in (0, 1)]
+        assert [(one["y"].offset, one["z"].offset) for one in placed] == [(0, 128), (192, 320)]
+        assert placed[1]["z"].size == 10
+    finally:
+        tensors.close()
