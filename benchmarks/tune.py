@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/tune.py --quick            one small model, some minutes
     .venv/bin/python benchmarks/tune.py --bounded          a reduced table, well under an hour
     .venv/bin/python benchmarks/tune.py                    everything; hours
+    … --clients 8                                          by so many clients that wait
     … --estimate                                           the parts that are left, with their times
     … --tables                                             what is known so far
 
@@ -109,7 +110,7 @@ class State:
 
 def rows_of(options: argparse.Namespace) -> list[Row]:
     """The rows that are asked for, those of most worth first."""
-    asked = [Row(model, cpus) for cpus in options.cpus for model in options.models]
+    asked = [Row(model, cpus, options.clients) for cpus in options.cpus for model in options.models]
     known = [row for row in _BY_WORTH if row in asked]
     return known + [row for row in asked if row not in known]
 
@@ -119,7 +120,7 @@ def todo(options: argparse.Namespace, state: State) -> Iterator[Part]:
     for number, row in enumerate(rows_of(options)):
         first = number == 0
         known = state.of(row)
-        seeds = options.seeds if first or not options.bounded else 1
+        seeds = options.seeds if first or options.clients or not options.bounded else 1
         if "tune" in options.parts:
             for seed in range(seeds):
                 if str(seed) not in known.get("tune", {}):
@@ -186,6 +187,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--cpus", type=lambda text: [int(part) for part in text.split(",")], default=[1, 2]
     )
+    parser.add_argument(
+        "--clients", type=int, default=0, help="that wait (default: those that fill all batches)"
+    )
     parser.add_argument("--budget", type=float, help="seconds of each tuning (60; bounded: 30)")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="bounded: of the first row")
     parser.add_argument(
@@ -213,6 +217,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         options.models, options.cpus = options.models[:1], options.cpus[:1]
         options.seeds = min(options.seeds, 2)
     name = "tune-quick" if options.quick else "tune-bounded" if options.bounded else "tune"
+    name += f"-{options.clients}-clients" if options.clients else ""
     options.state = options.state or CACHE / f"{name}.json"
     return options
 

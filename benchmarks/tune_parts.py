@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from probe_bench_tools import perf_analyzer
-from serving_bench import TRITONGEN, fetch_models
+from serving_bench import TRITONGEN, model_folder
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.queueing import ClosedLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
@@ -54,15 +54,27 @@ CACHE = Path.home() / ".cache/tritongen/benchmarks"
 
 @dataclass(frozen=True)
 class Row:
-    """One model on a number of CPUs."""
+    """One model on a number of CPUs.
+
+    Attributes:
+        model: its name.
+        cpus: of the server.
+        clients: that wait for their answers; 0 for as many as keep every instance in full batches.
+    """
 
     model: str
     cpus: int
+    clients: int = 0
 
     @property
     def key(self) -> str:
         """For the file of results."""
-        return f"{self.model}/{self.cpus}"
+        return f"{self.model}/{self.cpus}" + (f"@{self.clients}" if self.clients else "")
+
+    @property
+    def goal(self) -> str:
+        """Of the tuner."""
+        return f"throughput@{self.clients}" if self.clients else "throughput"
 
 
 @contextmanager
@@ -71,7 +83,7 @@ def project(row: Row) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="tune-bench-") as name:
         folder = Path(name)
         (folder / "models").mkdir()
-        shutil.copytree(fetch_models() / row.model, folder / "models" / row.model)
+        shutil.copytree(model_folder(row.model), folder / "models" / row.model)
         (folder / "models/tritongen.yaml").write_text(
             f"target: {{cpus: {row.cpus}}}\nclients: {{protocol: {PROTOCOL}}}\n"
         )
@@ -82,7 +94,7 @@ def subject_of(folder: Path, row: Row) -> Subject:
     """The model as the tuner sees it."""
     loaded = load_project(folder / "models", folder / "model_repository")
     gathered = gather_evidence(loaded, trial_policy(run=True), lambda _: None)
-    options = TuneOptions(models=(row.model,), goal="throughput", cpus=row.cpus)
+    options = TuneOptions(models=(row.model,), goal=row.goal, cpus=row.cpus)
     (subject,), _ = make_subjects(loaded, gathered, options)
     return subject
 
@@ -116,8 +128,10 @@ def bench(folder: Path, subject: Subject) -> Iterator[TaskRunner]:
         found.close()
 
 
-def clients_of(candidate: Candidate) -> int:
-    """Clients that keep every instance in full batches, as the tuner has them, 64 at most."""
+def clients_of(row: Row, candidate: Candidate) -> int:
+    """The row's, or those that keep every instance in full batches, as the tuner has them."""
+    if row.clients:
+        return row.clients
     place = candidate.max_batch_size if candidate.batches else 1
     wanted = 2 * candidate.instances * max(1, place)
     return next((n for n in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if n >= wanted), 64)
@@ -147,7 +161,7 @@ def grid_part(row: Row, tell: Callable[[str], None], *, delays: bool) -> list[di
             points = []
             for number, candidate in enumerate(candidates):
                 tell(f"{row.key}: grid {number + 1} of {len(candidates)}: {candidate.key}")
-                load = ClosedLoop(clients_of(candidate))
+                load = ClosedLoop(clients_of(row, candidate))
                 task = Task(candidate, load, Purpose.RACE, 1, GRID_S, 100, 4.0 * GRID_S)
                 points.append(_point(found.measure(subject, task), predictor))
             return points
@@ -187,7 +201,7 @@ def tune_part(row: Row, seed: int, budget_s: float) -> dict[str, Any]:
             [TRITONGEN, "build", "models"], cwd=folder, check=True, stdout=subprocess.DEVNULL
         )
         done = subprocess.run(
-            [TRITONGEN, "tune", "models", *words, "--goal", "throughput", "--seed", str(seed),
+            [TRITONGEN, "tune", "models", *words, "--goal", row.goal, "--seed", str(seed),
              "--dry-run", "--format", "json"],
             cwd=folder, stdout=subprocess.PIPE, check=True,
         )  # fmt: skip
@@ -201,6 +215,7 @@ def tune_part(row: Row, seed: int, budget_s: float) -> dict[str, Any]:
         "budget_s": budget_s,
         "throughput": model["best"]["throughput_per_s"]["value"],
         "verdict": model["verdict"],
+        "kept": model["kept"],
         "wall_s": document["wall_s"],
         "notes": document["notes"],
     }
@@ -216,19 +231,20 @@ def final_part(
     tell: Callable[[str], None],
     rounds: int,
 ) -> dict[str, Any]:
-    """Choices, the grid's best and the auto-completed configuration by perf_analyzer, in turn."""
+    """Choices, what `build` writes, the grid's best and the default by perf_analyzer, in turn."""
     best = sorted(grid, key=lambda point: -point["throughput"])[:TOP]
     wanted = {Candidate(**point["candidate"]) for point in best}
     wanted |= {Candidate(**tune["best"]) for tune in tunes.values()}
     with project(row) as folder:
         subject = subject_of(folder, row)
+        wanted.add(subject.built)
         with bench(folder, subject) as found:
             tasks = [
-                Task(one, ClosedLoop(clients_of(one)), Purpose.RACE, 1, GRID_S)
+                Task(one, ClosedLoop(clients_of(row, one)), Purpose.RACE, 1, GRID_S)
                 for one in sorted(wanted, key=lambda one: one.simplicity)
             ]
             default = subject.baseline
-            load = ClosedLoop(clients_of(default))
+            load = ClosedLoop(clients_of(row, default))
             tasks.append(Task(default, load, Purpose.BASELINE, 1, GRID_S))
             slots = {task: _slot(found, subject, task) for task in tasks}
             seen: dict[str, list[tuple[float, float]]] = {}
@@ -241,6 +257,7 @@ def final_part(
         "throughput": {name: _mean([pair[0] for pair in pairs]) for name, pairs in seen.items()},
         "p99_ms": {name: _mean([pair[1] for pair in pairs]) for name, pairs in seen.items()},
         "grid": [Candidate(**point["candidate"]).key for point in best],
+        "built": subject.built.key,
         "rounds": rounds,
     }
 

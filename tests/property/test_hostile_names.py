@@ -25,6 +25,7 @@ from tritongen.config.lint import as_document, as_github, as_sarif
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import same
 from tritongen.errors import InvalidInputError
+from tritongen.model.code_choice import Sifted
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
@@ -89,14 +90,17 @@ def named(draw: st.DrawFn) -> ModelFacts:
 @settings(max_examples=40, deadline=None)
 @given(several, st.booleans())
 def test_check_prints_findings_harmlessly(found, terminal):
-    text = printed(lambda: check._print(found, "text", Path("repo")), terminal=terminal)
+    text = printed(
+        lambda: check._print(Sifted(tuple(found), tuple(found)), "text", Path("repo")),
+        terminal=terminal,
+    )
     assert_harmless(text)
 
 
 @settings(max_examples=40, deadline=None)
 @given(several, names)
 def test_annotations_are_one_command_a_finding(found, prefix):
-    text = printed(lambda: check._print(found, "github", Path("repo")))
+    text = printed(lambda: check._print(Sifted(tuple(found), tuple(found)), "github", Path("repo")))
     assert_harmless(text, commands=len(found))
     assert text.count("\n") == len(found)
     for line in as_github(found, prefix).splitlines():
@@ -110,7 +114,9 @@ def test_annotations_are_one_command_a_finding(found, prefix):
 @given(several, names)
 def test_json_and_sarif_are_harmless_and_say_the_same(found, prefix):
     for form in ("json", "sarif"):
-        text = printed(lambda form=form: check._print(found, form, Path("repo")))
+        text = printed(
+            lambda form=form: check._print(Sifted(tuple(found), tuple(found)), form, Path("repo"))
+        )
         assert_harmless(text)
         json.loads(text)
     messages = [item["message"] for item in as_document(found, prefix)["findings"]]

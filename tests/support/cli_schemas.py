@@ -55,6 +55,7 @@ ONNX = _object(
     external_files=_list(TEXT),
     quantized_operators=ANY_OBJECT,
     dynamic_quantization=BOOL,
+    one_class_votes=BOOL,
 )
 INSPECTED = _object(
     name=NAME,
@@ -149,6 +150,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "check": _document(
         findings=_list(FINDING),
         summary=_object(errors=COUNT, warnings=COUNT, infos=COUNT),
+        ignored=COUNT,
     ),
     "explain": _document(model=NAME, values=_list(EXPLAINED), findings=_list(FINDING)),
     "up": _document(

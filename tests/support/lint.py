@@ -14,8 +14,8 @@ from tritongen.model.evidence import Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.releases import find
-from tritongen.trial import RuntimeRefusal
 from tritongen.trial.onnx_runtime import OnnxRuntime
+from tritongen.trial.runtime import RuntimeRefusal
 
 PYTHON_MODEL = b"""import triton_python_backend_utils as utils
 

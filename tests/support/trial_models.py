@@ -19,7 +19,8 @@ from tritongen.model.facts import (
 )
 from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import DType, TensorKind, TensorSpec
-from tritongen.trial import TrialOptions, run_trial
+from tritongen.trial.child_request import TrialOptions
+from tritongen.trial.run_trial import run_trial
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 Info = tuple[str, int, Sequence[int | str | None] | None]

@@ -19,9 +19,9 @@ from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.system.process_files import descendants
 from tritongen.system.process_usage import peak_bytes, reset_peak
-from tritongen.trial import RuntimeRefusal, TrialOptions
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.child_session import ChildSession, ChildSessions
-from tritongen.trial.runtime import DeclaredInterface
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal
 
 MIB = 2**20
 TIMEOUT_S = 6.0

@@ -15,9 +15,9 @@ from support.trial_models import facts_of
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.system.process_files import descendants
-from tritongen.trial import RuntimeRefusal, TrialOptions
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.child_session import ChildSessions
-from tritongen.trial.runtime import DeclaredInterface
+from tritongen.trial.runtime import DeclaredInterface, RuntimeRefusal
 
 MIB = 2**20
 NONE = DeclaredInterface()

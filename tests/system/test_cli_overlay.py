@@ -69,6 +69,22 @@ def test_an_overlay_that_breaks_a_rule(built: Project, overlay: str, code: str) 
     assert tree(built.repository) == before
 
 
+def test_what_check_ignores_leaves_no_model_out(built: Project) -> None:
+    overlay = "    overlay: {parameters: {execution_mode: parallel}}\n"
+    ignore = '    check: {ignore: ["TG501 (a backend of ours reads it)"]}\n'
+    built.write("models/tritongen.yaml", f"{INTENT}{overlay}")
+    assert [item["code"] for item in built.json("build", "models", expect=1)["left_out"]] == [
+        "TG501"
+    ]
+    built.write("models/tritongen.yaml", f"{INTENT}{overlay}{ignore}")
+    document = built.json("build", "models")
+    assert "dense" in {item["name"] for item in document["models"]}
+    assert document["left_out"] == []
+    checked = built.json("check")
+    assert checked["summary"]["errors"] == 0
+    assert checked["ignored"] == 1
+
+
 def test_nothing_else_to_serve(project: Project) -> None:
     project.add("dense/model.onnx", dense())
     project.write("models/tritongen.yaml", f"{INTENT}    overlay: {{max_batch_size: -1}}\n")

@@ -13,7 +13,7 @@ from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.gather_evidence import TrialPolicy
 from tritongen.repository.project import load_project, read_lock
 from tritongen.serving.verify import verify
-from tritongen.trial import TrialOptions
+from tritongen.trial.child_request import TrialOptions
 from tritongen.triton.http_client import HttpClient
 
 # One of every backend; the wide ones have two threads and work enough for both.

@@ -9,7 +9,8 @@ from tritongen.model.evidence import AxisVerdict, BatchVerdict, ReportedTensor
 from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion, PythonFacts
 from tritongen.model.intent import AxisIntent, DeclaredTensor, ModelIntent
 from tritongen.model.tensors import DType, TensorSpec
-from tritongen.trial import TrialOptions, run_trial
+from tritongen.trial.child_request import TrialOptions
+from tritongen.trial.run_trial import run_trial
 
 FREE, BOUNDED, MULTIPLE = AxisVerdict.FREE, AxisVerdict.BOUNDED, AxisVerdict.MULTIPLE
 EQUAL, FIXED, UNTESTED = AxisVerdict.EQUAL, AxisVerdict.FIXED, AxisVerdict.UNTESTED

@@ -1,12 +1,15 @@
 """`tritongen check`."""
 
 import argparse
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from tritongen import __version__
 from tritongen.cli.output import emit, emit_json, good, print_findings, say
 from tritongen.cli.parser import CommandParser, existing_folder, positive_float, whole
 from tritongen.errors import ExitCode
+from tritongen.model.code_choice import CodeChoice, Sifted, codes_of
 from tritongen.model.findings import Finding, Severity
 
 EXAMPLES = """\
@@ -14,6 +17,8 @@ EXAMPLES = """\
   tritongen check ./repo --cpus 4              hold threads × instances against four cores
   tritongen check --format sarif > check.sarif
   tritongen check --format github              annotations in GitHub Actions
+  tritongen check --select TG5,TG6             rules of backends, silent mistakes and advice only
+  tritongen check --ignore TG643               all but that one
 """
 
 
@@ -28,34 +33,57 @@ def register(parser: CommandParser) -> None:
         strict="warnings count as errors for the exit code",
     )
     parser.add_argument(
+        "--select", action="append", default=[], type=_codes, metavar="CODES",
+        help="tell of these only: codes or their beginnings, separated by commas; may be repeated "
+        "(default: tritongen.yaml, else all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ignore", action="append", default=[], type=_codes, metavar="CODES",
+        help="tell of none of these, nor of those that tritongen.yaml ignores; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR",
+        help="folder of the tritongen.yaml whose `check` holds (default: REPO where it has one, "
+        "else the folder that it was built from)",
+    )  # fmt: skip
+    parser.add_argument(
         "--format", choices=("text", "json", "sarif", "github"), default="text",
         help="(default: %(default)s)",
     )  # fmt: skip
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    try:
+        return codes_of(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def run(options: argparse.Namespace) -> int:
     """Lint and print; exit 1 when there is an error."""
     from tritongen.repository.check import check_repository
 
-    findings = check_repository(
+    checked = check_repository(
         existing_folder(options.repository),
         release=options.triton,
         cores=options.cpus,
         gpus=options.gpus,
         autocomplete=not options.no_auto_complete,
+        models=existing_folder(options.models) if options.models is not None else None,
+        choice=CodeChoice(tuple(chain(*options.select)), tuple(chain(*options.ignore))),
     )
-    _print(findings, options.format, options.repository)
+    _print(checked, options.format, options.repository)
     bad = {Severity.ERROR, Severity.WARNING} if options.strict else {Severity.ERROR}
-    failed = any(item.severity in bad for item in findings)
+    failed = any(item.severity in bad for item in checked.findings)
     return int(ExitCode.FINDINGS if failed else ExitCode.OK)
 
 
-def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
+def _print(checked: Sifted, form: str, repository: Path) -> None:
     from tritongen.config.lint import as_document, as_github, as_sarif
 
-    prefix = repository.as_posix()
+    prefix, findings = repository.as_posix(), checked.findings
     if form == "json":
-        emit_json(as_document(findings, prefix))
+        emit_json({**as_document(findings, prefix), "ignored": len(checked.ignored)})
     elif form == "sarif":
         emit(as_sarif(findings, __version__, prefix))
     elif form == "github":
@@ -64,4 +92,13 @@ def _print(findings: tuple[Finding, ...], form: str, repository: Path) -> None:
         print_findings(findings)
         counts = [sum(item.severity is severity for item in findings) for severity in Severity]
         words = f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} remarks"
-        say(good("nothing to report") if not findings else words)
+        say((words if findings else good("nothing to report")) + _ignored(checked.ignored))
+
+
+def _ignored(items: Sequence[Finding]) -> str:
+    """How many findings are not told, and how many of them stop a model; empty for none."""
+    if not items:
+        return ""
+    errors = sum(item.severity is Severity.ERROR for item in items)
+    of_them = f", {errors} of them errors" if errors else ""
+    return f"; {len(items)} ignored{of_them}"

@@ -1,14 +1,24 @@
 """`tritongen explain`."""
 
 import argparse
-import difflib
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import bold, dim, findings_json, present, print_findings, say
+from tritongen.cli.output import (
+    bold,
+    dim,
+    findings_json,
+    present,
+    print_findings,
+    say,
+    terminal_width,
+)
 from tritongen.cli.parser import CommandParser, models_folder
 from tritongen.errors import CODES, ExitCode, InvalidInputError
+from tritongen.errors.explanations import CodePage, explanations
+from tritongen.model.code_choice import near_codes
 from tritongen.model.codec import view
 
 if TYPE_CHECKING:
@@ -53,15 +63,32 @@ def _explain_code(options: argparse.Namespace) -> int:
     wanted = options.model.upper()
     code = CODES.get(wanted)
     if code is None:
-        near = ", ".join(difflib.get_close_matches(wanted, CODES, n=3))
+        near = ", ".join(near_codes(wanted))
         raise InvalidInputError("TG009", f"there is no code {wanted}", fix=f"Near it: {near}.")
+
+    known = explanations().get(code.id, CodePage("", ()))
 
     def show() -> None:
         say(f"{bold(code.id)} {code.title}")
-        say(f"  {code.fix}")
+        for paragraph in known.meaning.split("\n\n"):
+            for line in _wrapped(paragraph):
+                say(f"  {line}")
+        say(f"  → {code.fix}")
+        for example in known.examples:
+            say()
+            say(f"  {dim('for example')}")
+            for line in example.splitlines():
+                say(f"    {line}")
 
-    present(options.format, lambda: view(code, "id", "title", "fix"), show)
+    document = {**view(code, "id", "title", "fix"), **view(known, "meaning", "examples")}
+    present(options.format, lambda: document, show)
     return int(ExitCode.OK)
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(" ".join(paragraph.split()), (terminal_width(sys.stdout) or 100) - 2)
 
 
 def _json(result: "Explained") -> dict[str, object]:

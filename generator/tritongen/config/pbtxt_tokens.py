@@ -107,6 +107,30 @@ def tokenize(text: str) -> Iterator[Token]:
     yield Token(TokenKind.END, "", line, position - start + 1)
 
 
+def comments(text: str) -> Iterator[tuple[int, str, int]]:
+    """Every comment: its line, itself, and the line of the field that it is for.
+
+    That is its own line when a token stands before it there, else that of the next token. The line
+    is 0 for comments before the first token, which are for the whole text.
+    """
+    line, last, position = 1, 0, 0
+    waiting: list[tuple[int, str]] = []
+    while position < len(text):
+        match = _PATTERN.match(text, position)
+        piece = match.group() if match is not None else text[position]
+        if match is None or match.lastgroup != "skip":
+            yield from ((*comment, line if last else 0) for comment in waiting)
+            waiting, last = [], line
+        elif piece.startswith("#"):
+            if last == line:
+                yield line, piece, line
+            else:
+                waiting.append((line, piece))
+        line += piece.count("\n")
+        position += len(piece)
+    yield from ((*comment, comment[0] if last else 0) for comment in waiting)
+
+
 def _token(kind: str, piece: str, line: int, column: int, text: str, end: int) -> Token:
     if kind == "number":
         return _number(piece, line, column)

@@ -13,6 +13,7 @@ from tritongen.formats.onnx_tensors import (
     read_tensor,
     read_value_info,
 )
+from tritongen.formats.onnx_trees import votes_for_one_class
 from tritongen.formats.operator_graph import Operator, Role
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import LENGTH, DamagedError, Data
@@ -82,6 +83,7 @@ class Operators:
         nodes: the main graph for `measure`; empty when there are more than `MAX_MEASURED`.
         endless: whether there are.
         ids: number of each of the main graph's values.
+        one_class_votes: whether a tree classifier holds the votes for one of two classes.
     """
 
     total: int = 0
@@ -90,6 +92,7 @@ class Operators:
     nodes: list[Operator] = field(default_factory=list)
     endless: bool = False
     ids: dict[bytes, int] = field(default_factory=dict)
+    one_class_votes: bool = False
 
     def number(self, value: bytes) -> int:
         """The number of a value of the main graph."""
@@ -209,7 +212,7 @@ def read_function(data: Data, span: Span, model: OnnxContent) -> None:
             domain = wire.text(data, first, last)
         elif number == 7:
             node = read_node(data, (first, last))
-            _count(node, body)
+            _count(data, node, body)
             _walk(data, node, body, model.weights)
     model.operators.types.update(body.types)
     model.functions.add((domain or "ai.onnx", name))
@@ -217,7 +220,7 @@ def read_function(data: Data, span: Span, model: OnnxContent) -> None:
 
 def _main_node(data: Data, span: Span, operators: Operators, weights: OnnxWeights) -> None:
     node = read_node(data, span)
-    _count(node, operators)
+    _count(data, node, operators)
     captured, inside = _walk(data, node, operators, weights)
     if len(operators.nodes) >= MAX_MEASURED:
         operators.endless = True
@@ -257,12 +260,14 @@ def read_node(data: Data, span: Span) -> RawNode:
     return node
 
 
-def _count(node: RawNode, operators: Operators) -> None:
+def _count(data: Data, node: RawNode, operators: Operators) -> None:
     operators.total += 1
     if operators.total > MAX_OPERATORS:
         raise DamagedError(f"the file holds more than {MAX_OPERATORS} operators")
     operators.counts[node.type] += 1
     operators.types[node.domain or "ai.onnx", node.type] += 1
+    if node.type == "TreeEnsembleClassifier" and not operators.one_class_votes:
+        operators.one_class_votes = votes_for_one_class(data, node.attributes)
 
 
 def _walk(
@@ -306,7 +311,7 @@ def _subgraph(
     for number, first, last in wire.parts(data, *span):
         if number == 1:
             node = read_node(data, (first, last))
-            _count(node, operators)
+            _count(data, node, operators)
             scope.read += node.inputs
             scope.defined.update(node.outputs)
             nested += _attributes(data, node, weights)

@@ -132,6 +132,7 @@ def _facts(source: ModelSource, model: OnnxContent) -> ModelFacts:
             dynamic_quantization=any(
                 name.startswith(_DYNAMIC_PREFIX) for _, name in operators.types
             ),
+            one_class_votes=operators.one_class_votes,
         ),
         findings=(
             *(source.facts.finding("TG102", text) for text in _shortened(faults, untold)),

@@ -139,9 +139,13 @@ class IntentDocument:
     faults: tuple[shapes.Fault, ...] = ()
     lines: Mapping[str, int] | None = None
 
+    def line_of(self, path: str) -> int:
+        """1-based line of a value or of its nearest known parent, 0 when there is none."""
+        return shapes.FaultList(self.lines or {}).line_of(path)
+
     def fault(self, path: str, message: str, code: str = "TG304") -> shapes.Fault:
         """A fault at the line of `path`."""
-        return shapes.Fault(path, message, shapes.FaultList(self.lines or {}).line_of(path), code)
+        return shapes.Fault(path, message, self.line_of(path), code)
 
 
 def read_intent(path: Path) -> IntentDocument:

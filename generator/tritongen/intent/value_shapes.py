@@ -160,7 +160,11 @@ class Text:
         if form.decimals is not None and isinstance(value, float):
             value = f"{value:.{form.decimals}f}"
         if isinstance(value, str) and re.fullmatch(form.pattern, value, re.DOTALL):
-            result = form.read(value) if form.read is not None else value
+            try:
+                result = form.read(value) if form.read is not None else value
+            except ValueError as problem:
+                faults.add(path, str(problem))
+                return None
         if result is None:
             faults.add(path, f"must be {form.expected}, got {_show(value)}")
         return result

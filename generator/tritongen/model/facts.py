@@ -97,6 +97,7 @@ class OnnxFacts:
         external_files: data files that the initialisers refer to, relative to the model file.
         quantized_operators: (operator type, how many) of integer and Q/DQ operators.
         dynamic_quantization: whether scales are computed from the data at run time.
+        one_class_votes: whether a tree classifier of two classes holds the votes for one of them.
     """
 
     ir_version: int
@@ -106,6 +107,7 @@ class OnnxFacts:
     external_files: tuple[str, ...] = ()
     quantized_operators: tuple[tuple[str, int], ...] = ()
     dynamic_quantization: bool = False
+    one_class_votes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from tritongen.model.business import Business, Pattern, Payload
 from tritongen.model.client_protocol import ClientProtocol
+from tritongen.model.code_choice import ModelCheck, ProjectCheck
 from tritongen.model.intent_key import DURATION_MS, Key, KeyGroup, TextForm, size_bytes
 from tritongen.model.sequence_intent import SequenceIntent
 from tritongen.model.tensors import DType
@@ -257,6 +258,7 @@ class ModelIntent:
         "requests that belong together, with state kept on the server between them"
     ).default(None)
     serve: bool = Key("false leaves the model out of the repository on purpose").default(True)
+    check: ModelCheck = Key("what `check` does not tell of this model").default(ModelCheck())
     accept: ClientChange | None = Key(
         "layout: fixes may be served for which clients must send or read another layout"
     ).default(None)
@@ -373,6 +375,7 @@ class Intent:
         names=TextForm("a name that can be served", r"[A-Za-z0-9_][A-Za-z0-9_.-]*"),
     ).mapping()
     business: Business = Key().default(Business())
+    check: ProjectCheck = Key("which findings `check` tells").default(ProjectCheck())
 
     def of(self, model: str) -> ModelIntent:
         """The entry of one model, the defaults when it has none."""

@@ -38,7 +38,8 @@ class TextForm:
     Attributes:
         expected: ends the sentence "must be …" and has an example.
         pattern: a regular expression for the whole of it.
-        read: what the text stands for, None for a wrong one; without it, itself.
+        read: what the text stands for, None for a wrong one, or a ValueError that says what is
+            wrong; without it, itself.
         decimals: accept a number, too, and write it with so many decimals: YAML reads ``26.10`` as
             26.1.
     """

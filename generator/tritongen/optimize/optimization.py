@@ -23,7 +23,8 @@ from tritongen.optimize.child_jobs import (
 )
 from tritongen.repository.project import Project
 from tritongen.repository.stored_variants import source_hashes
-from tritongen.trial import TrialOptions, run_trial
+from tritongen.trial.child_request import TrialOptions
+from tritongen.trial.run_trial import run_trial
 
 _TRIAL_S = 3.0
 # Failures of the user's own input, or of the machine: they end the run, not one variant.

@@ -6,18 +6,14 @@ text that is wanted again, to be written or shown, is rendered again: it is the 
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from tritongen.config.lint import (
-    LintContext,
-    Linter,
-    ModelView,
-    lint,
-)
+from tritongen.config.lint import LintContext, Linter, ModelView
 from tritongen.errors import InvalidInputError, describe_error
+from tritongen.model.code_choice import CodeChoice, Sifted, sift, unused
 from tritongen.model.evidence import Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -26,6 +22,7 @@ from tritongen.model.lock import CACHE, LIMITER_RESOURCE, Lock, is_rate_limited
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import ModelPlan, ServingPlan
 from tritongen.repository.compare import Difference, file_digest, text_differences
+from tritongen.repository.ignores import not_ignored, stated
 from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.lock_file import config_text
 from tritongen.repository.project import Project, read_lock
@@ -55,7 +52,9 @@ def check_repository(
     gpus: int | None = None,
     autocomplete: bool = True,
     hashes: bool = True,
-) -> tuple[Finding, ...]:
+    models: Path | None = None,
+    choice: CodeChoice | None = None,
+) -> Sifted:
     """Lint a repository on disk, hand-written ones too.
 
     Args:
@@ -65,14 +64,17 @@ def check_repository(
         gpus: number of GPUs; the lock's when None.
         autocomplete: whether the server may complete configurations.
         hashes: compare the weights with the lock, which reads every byte of them.
+        models: folder of the `tritongen.yaml` that says what not to tell; see `stated`.
+        choice: over what that file says: its ignores are added to, its selection stands back. None
+            leaves out what is ignored, and tells all else.
 
     Raises:
-        InvalidInputError: TG708 it holds no models; TG704 its lock cannot be read.
+        InvalidInputError: TG708 it holds no models; TG704 its lock cannot be read; faults of the
+            keys of `check` in that file.
     """
+    said, ignores = stated(repository, models)
     settle(repository)
     lock = read_lock(repository)
-    target = find(release or (lock.target.triton if lock is not None else DEFAULT_TRITON))
-    stored = stored_models(repository, lock, target)
     folders = sorted(
         entry for entry in repository.iterdir() if entry.is_dir() and not entry.name.startswith(".")
     )
@@ -80,23 +82,33 @@ def check_repository(
         raise InvalidInputError("TG708", "it holds no model folders", where=str(repository))
     weights = tuple(_weights(repository, lock, hashes=hashes))
     changed = {item.model for item in weights if item.code == _CHANGED}
-    evidence = {
-        # A trial of other bytes than the repository holds says nothing.
-        name: replace(model.evidence, trial=None) if name in changed else model.evidence
-        for name, model in (lock.models if lock is not None else {}).items()
-    }
-    # The folders are read one after the other while they are linted.
-    views = (
-        _stored_view(folder, stored.get(folder.name), evidence.get(folder.name, ModelEvidence(())))
-        for folder in folders
-    )
+    target = find(release or (lock.target.triton if lock is not None else DEFAULT_TRITON))
     context = LintContext(target, cores, gpus, autocomplete)
-    if lock is not None:
-        cores = lock.target.cores if cores is None else cores
-        gpus = lock.target.gpus if gpus is None else gpus
-        context = LintContext(target, cores, gpus, autocomplete)
-        context = _started(context, lock.server.flags, lock.server.environment.items())
-    return (*lint(views, context), *weights)
+    linter = Linter(context if lock is None else _locked(context, lock))
+    stored = stored_models(repository, lock, target)
+    # The folders are read one after the other while they are linted.
+    for folder in folders:
+        linter.add(_stored_view(folder, stored.get(folder.name), _evidence(folder, lock, changed)))
+    found = (*linter.findings(), *weights)
+    ignores = (*ignores, *linter.ignores)
+    chosen = said.under(choice) if choice is not None else replace(said, select=())
+    return sift((*found, *unused(found, ignores)), ignores, chosen)
+
+
+def _locked(context: LintContext, lock: Lock) -> LintContext:
+    """What a lock says of the server where nothing else is said."""
+    cores = lock.target.cores if context.cores is None else context.cores
+    gpus = lock.target.gpus if context.gpus is None else context.gpus
+    known = replace(context, cores=cores, gpus=gpus)
+    return _started(known, lock.server.flags, lock.server.environment.items())
+
+
+def _evidence(folder: Path, lock: Lock | None, changed: Collection[str]) -> ModelEvidence:
+    """Of one model; a trial of other bytes than the repository holds says nothing."""
+    model = lock.models.get(folder.name) if lock is not None else None
+    if model is None:
+        return ModelEvidence(())
+    return replace(model.evidence, trial=None) if folder.name in changed else model.evidence
 
 
 def plan_context(plan: ServingPlan, release: Release) -> LintContext:
@@ -281,4 +293,5 @@ def survey_texts(project: Project, plan: ServingPlan, texts: Texts, evidence: Ev
     for ensemble in texts.ensembles:
         differences += text_differences(project, ensemble.files, texts.of)
         linter.add(ensemble_view(ensemble))
-    return Survey(tuple(outlines), texts.ensembles, tuple(differences), linter.findings())
+    found = not_ignored(linter.findings(), project.intent)
+    return Survey(tuple(outlines), texts.ensembles, tuple(differences), found)

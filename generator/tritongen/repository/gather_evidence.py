@@ -19,13 +19,14 @@ from tritongen.model.intent import NO_BATCH, trial_declarations
 from tritongen.model.progress import Progress, silent
 from tritongen.model.releases import RELEASES
 from tritongen.repository.project import Project
-from tritongen.repository.runtime_versions import runtime_findings
+from tritongen.repository.runtime_versions import runtime_findings, wrong_answers
 from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
 from tritongen.system.own_files import read_own
 from tritongen.system.sample_files import SampleFiles, find_samples
 from tritongen.system.user_cache import cache_folder, user_cache
-from tritongen.trial import TrialOptions, run_trial
+from tritongen.trial.child_request import TrialOptions
+from tritongen.trial.run_trial import run_trial
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ def gather_evidence(
     _save_cache(project.root, cache, before)
     programs = {facts.name for facts in project.models if facts.format.is_code}
     held = () if policy.code else tuple(name for name in missing if name in programs)
-    runtimes = runtime_findings(project, models, tried)
+    runtimes = (*wrong_answers(project), *runtime_findings(project, models, tried))
     return Gathered(Evidence(models), missing, held, tuple(faults), renewed, runtimes)
 
 

@@ -173,7 +173,7 @@ def _repository(
 
 
 def _lint_checks(repository: Path) -> Iterator[Check]:
-    found = check_repository(repository, hashes=False)
+    found = check_repository(repository, hashes=False).findings
     errors = [item for item in found if item.severity is Severity.ERROR]
     for item in errors[:_SHOWN]:
         yield _failed("repository.check", item, about=item.model or item.location.path)

@@ -142,7 +142,7 @@ def lint_findings(served: ServedRepository, *, keep_going: bool) -> tuple[Findin
 
     errors = tuple(
         item
-        for item in check_repository(served.folder, hashes=False)
+        for item in check_repository(served.folder, hashes=False).findings
         if item.severity is Severity.ERROR
     )
     if not keep_going:

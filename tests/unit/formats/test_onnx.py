@@ -11,6 +11,7 @@ from support.onnx_models import FLOAT, INT64, STRING, value
 from tritongen.formats.onnx_graph import MAX_FAULTS, OnnxWeights
 from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.onnx_tensors import TensorHeader
+from tritongen.formats.onnx_trees import votes_for_one_class
 from tritongen.formats.reading import ModelSource
 from tritongen.model.facts import ModelFacts, OnnxFacts
 from tritongen.model.tensors import DType, TensorKind
@@ -190,6 +191,45 @@ def test_quantised_operators_wherever_they_are(tmp_path):
     assert found.dynamic_quantization
     del message.graph.node[0]
     assert not facts(read(message, tmp_path)).dynamic_quantization
+
+
+def tree(class_ids: list[int], transform: str = "NONE", **labels: list[int] | list[str]):
+    return helper.make_node(
+        "TreeEnsembleClassifier", ["x"], ["y"],
+        domain="ai.onnx.ml", post_transform=transform,
+        class_ids=class_ids, class_weights=[0.25] * len(class_ids), **labels,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("node", "votes"),
+    [
+        (tree([0, 0, 0], classlabels_int64s=[0, 1]), True),
+        (tree([1], classlabels_strings=["no", "yes"]), True),
+        (tree([0] * 5000, classlabels_int64s=[300, -1]), True),
+        (tree([0, 1, 0], classlabels_int64s=[0, 1]), False),
+        (tree([0, 0, 0], classlabels_int64s=[0, 1, 2]), False),
+        (tree([0, 0, 0], classlabels_strings=["a"]), False),
+        (tree([0, 0, 0], "LOGISTIC", classlabels_int64s=[0, 1]), False),
+    ],
+)
+def test_votes_for_one_of_two_classes(tmp_path, node, votes):
+    message = onnx_models.model([node], [value("x")], [value("y")], domains=[("ai.onnx.ml", 3)])
+    assert facts(read(message, tmp_path)).one_class_votes is votes
+
+
+@pytest.mark.parametrize(("labels", "votes"), [([0, 1], True), ([0, 1, 300], False)])
+def test_votes_in_packed_lists(tmp_path, labels, votes):
+    """Protobuf lets a writer pack a list of numbers into one field."""
+
+    def packed(name: str, numbers: bytes) -> bytes:
+        text = name.encode()
+        return b"\x0a" + bytes([len(text)]) + text + b"\x42" + bytes([len(numbers)]) + numbers
+
+    numbers = b"".join(bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7]) for n in labels)
+    ids = packed("class_ids", b"\x01\x01\x01")
+    both = ids + packed("classlabels_int64s", numbers)
+    assert votes_for_one_class(both, [(0, len(ids)), (len(ids), len(both))]) is votes
 
 
 def test_the_graph_counts_sub_graphs_and_sees_what_they_capture(tmp_path):

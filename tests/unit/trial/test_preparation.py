@@ -18,9 +18,9 @@ from tritongen.model.facts import (
 )
 from tritongen.model.intent import DeclaredTensor, ModelIntent
 from tritongen.model.tensors import DType, TensorKind, TensorSpec
-from tritongen.trial import TrialOptions, run_trial
-from tritongen.trial.child_request import TrialRequest
+from tritongen.trial.child_request import TrialOptions, TrialRequest
 from tritongen.trial.preparation import make_request, unfed_input
+from tritongen.trial.run_trial import run_trial
 
 X = TensorSpec("x", DType.FP32, ("batch", 3, None))
 

@@ -15,12 +15,14 @@ from tritongen.config.lint import (
     scheduling,
     shared_resources,
 )
+from tritongen.config.lint.ignore_comments import ignore_comments
 from tritongen.config.lint.lint_report import as_document, as_github, as_sarif
 from tritongen.config.lint.linted_model import LintedModel, Models, linted_model
 from tritongen.config.lint.repository_view import (
     LintContext,
     ModelView,
 )
+from tritongen.model.code_choice import Ignore
 from tritongen.model.findings import Finding, Severity
 
 __all__ = [
@@ -145,12 +147,17 @@ def lint(models: Iterable[ModelView], context: LintContext) -> tuple[Finding, ..
 
 
 class Linter:
-    """Lints a repository model by model, and keeps of each only what the others' rules need."""
+    """Lints a repository model by model, and keeps of each only what the others' rules need.
+
+    Attributes:
+        ignores: what comments in the configurations so far ignore; `findings` has it all the same.
+    """
 
     def __init__(self, context: LintContext) -> None:
         self._context = context
         self._models: dict[str, LintedModel] = {}
         self._found: set[Finding] = set()
+        self.ignores: list[Ignore] = []
 
     def add(self, view: ModelView) -> None:
         """Lint one model, its variants included."""
@@ -159,6 +166,9 @@ class Linter:
         for variant in view.variants:
             other = linted_model(view, self._context, variant=variant)
             self._found.update(_check(other, self._context))
+        ignores, faults = ignore_comments(view)
+        self.ignores += ignores
+        self._found.update(faults)
         self._models[model.name] = model.reduced()
 
     def findings(self) -> tuple[Finding, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from posixpath import normpath
 from typing import Any
 from urllib.parse import quote
 
@@ -21,8 +22,9 @@ def summary(findings: Sequence[Finding]) -> dict[str, int]:
 
 
 def _joined(prefix: str, path: str) -> str:
+    """A path that may lead out of the repository, as tritongen.yaml's does."""
     trimmed = prefix.rstrip("/").removeprefix("./")
-    return f"{trimmed}/{path}" if trimmed not in {"", "."} else path
+    return normpath(f"{trimmed}/{path}" if trimmed not in {"", "."} else path)
 
 
 def as_document(findings: Sequence[Finding], prefix: str = "") -> dict[str, Any]:
