@@ -12,7 +12,7 @@ from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import NO_BATCH
 from tritongen.repository import gather_evidence as gathering
 from tritongen.repository.gather_evidence import Gathered, TrialPolicy
-from tritongen.trial import TrialOptions
+from tritongen.trial.child_request import TrialOptions
 
 FACTS = ModelFacts("m", "m/model.onnx", ModelFormat.ONNX)
 CODE = replace(FACTS, format=ModelFormat.PYTHON)

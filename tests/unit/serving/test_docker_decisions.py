@@ -270,3 +270,52 @@ def test_who_asked_for_no_runtime_learns_which_one_failed(asked, code, told):
 def test_a_server_that_nobody_owns(tmp_path, owned, running, orphaned):
     found = FoundServer("0" * 16, "l", tmp_path, owned, running=running)
     assert found.orphaned is orphaned
+
+
+class Socket:
+    """The quick way to an engine, with what it answers by path."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = {path.replace("_", "/"): said for path, said in answers.items()}
+        self.agreed = ""
+
+    def get(self, path: str, **_query: object) -> object:
+        return self.answers.get(path)
+
+    def agree(self, version: str) -> None:
+        self.agreed = version
+
+
+def engine_on(monkeypatch, socket: Socket | None) -> docker_engine.DockerEngine:
+    monkeypatch.setattr(docker_engine, "usual_socket", lambda: socket)
+    monkeypatch.setattr(docker_engine, "_connect", lambda: "the package")
+    monkeypatch.setattr(docker_engine, "_asked_facts", lambda client: f"asked of {client}")
+    monkeypatch.setattr(docker_engine, "_context_host", lambda: "context")
+    return docker_engine.DockerEngine()
+
+
+def test_an_engine_on_its_usual_socket_is_asked_there(monkeypatch):
+    socket = Socket(
+        _version={"ApiVersion": "1.47", "Version": "27"}, _info={"NCPU": 3},
+        _containers_json=[], _containers_c_json={"State": {"Status": "running"}},
+        _images_i_json={"Id": "x"},
+    )  # fmt: skip
+    engine = engine_on(monkeypatch, socket)
+    assert (engine.host(), engine.image("i")) == ("", {"Id": "x"})
+    assert (engine.facts().version, engine.facts().cpus) == ("27", 3)
+    assert socket.agreed == "1.47"
+    assert engine.holds_none(["l"])
+    assert (engine.status("c"), engine.status("gone")) == ("running", "")
+
+
+@pytest.mark.parametrize(
+    "socket",
+    [None, Socket(), Socket(_version={"ApiVersion": "1"}), Socket(_version={}, _info={}),
+     Socket(_version=[], _info={})],
+)  # fmt: skip
+def test_what_the_socket_does_not_say_the_package_finds_out(monkeypatch, socket):
+    engine = engine_on(monkeypatch, socket)
+    assert engine.facts() == "asked of the package"
+    assert engine.host() == "context", "the package alone is asked from now on"
+    assert engine.status("c") == ""
+    assert not engine.holds_none(["l"]), "in doubt there are some"

@@ -105,3 +105,10 @@ def test_a_connection_is_no_listener():
         assert len(process_usage._listening_inodes(port)) == 1
         with socket.create_connection(("127.0.0.1", port)) as client:
             assert process_usage._listening_inodes(client.getsockname()[1]) == set()
+
+
+def test_the_peak_is_the_kernel_s_since_the_reset_else_since_the_start(monkeypatch):
+    monkeypatch.setattr(process_usage, "_kib", lambda _path, _key: 5)
+    assert peak_bytes() == 5 * 1024
+    monkeypatch.setattr(process_usage, "_kib", lambda _path, _key: None)
+    assert peak_bytes() > 1 << 20

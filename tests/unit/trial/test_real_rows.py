@@ -10,7 +10,9 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.samples import FEWEST_REAL_ROWS
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.system.sample_files import SampleFile, SampleFiles
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.real_samples import read_for_trial
+from tritongen.trial.run_trial import _asked
 
 FACTS = ModelFacts(
     "m", "m/model.onnx", ModelFormat.ONNX,
@@ -42,3 +44,12 @@ def test_few_rows_are_joined_by_made_up_ones(count, found, words):
     fed, told = read_for_trial(rows(count, found), FACTS, ModelIntent())
     assert told == words
     assert len(fed) == min(count, 64)
+
+
+def test_a_child_is_asked_with_samples_or_without(tmp_path):
+    alone, tail = _asked(FACTS, tmp_path, ModelIntent(), TrialOptions(2), None)
+    assert (alone.samples, tail) == ((), b"")
+    given, tail = _asked(FACTS, tmp_path, ModelIntent(), TrialOptions(2), rows(2))
+    assert len(given.samples) == 2
+    assert given.values_from == "2 samples and made-up values"
+    assert len(tail) > 2 * 8
