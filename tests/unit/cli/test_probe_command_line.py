@@ -71,7 +71,8 @@ def test_what_cannot_be_meant_is_told(words, said):
 def test_the_least_numbers_are_taken():
     words = (
         "--tolerance", "0", "--confidence", "0.5", "--batch", "1", "--processes", "1",
-        "--sequence", "0", "--max-outstanding", "1", "--rate", "5,7", "--tls", "--insecure",
+        "--sequence", "0", "--max-outstanding", "1", "--rate", "5,7", "--insecure",
+        "-u", "host:1",
         "-m", "a", "-m", "b/3=2.5", "--shape", "x:1,3", "--values", "x=int[0,10)",
     )  # fmt: skip
     args = build_parser("probe").parse_args(["probe", *words])
@@ -83,8 +84,8 @@ def test_the_least_numbers_are_taken():
     assert (found.inputs.shapes, found.inputs.values) == ({"x": (1, 3)}, {"x": "int[0,10)"})
     assert [load.value for load in found.loads] == [5.0, 7.0]
     assert found.options.max_outstanding == 1
-    assert found.secure
-    assert not found.tls.verify
+    assert found.access.tls is not None
+    assert not found.access.tls.verify
     assert not found.conditions.fixed
 
 
@@ -93,7 +94,7 @@ def test_without_a_load_eight_requests_are_on_their_way():
     found = _request(args)
     assert found.loads == (ClosedLoop(8),)
     assert found.conditions.fixed
-    assert found.tls.verify
+    assert found.access.tls is None
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tritongen.triton import metrics
+from tritongen.triton.address import Endpoint
 from tritongen.triton.http_client import _infer_response
 from tritongen.triton.server import RuntimeName, own_implementation
 
@@ -65,5 +66,5 @@ def test_a_page_of_metrics_is_one_that_was_found(monkeypatch, status, there):
             """Nothing is open."""
 
     monkeypatch.setattr(metrics, "HttpChannel", Channel)
-    assert metrics.metrics_page("h", 1, 1.0) == (text.decode() if there else None)
-    assert metrics.Metrics("h", 1).use().memory_bytes == (5 if there else None)
+    assert metrics.metrics_page(Endpoint("h", 1), 1.0) == (text.decode() if there else None)
+    assert metrics.Metrics(Endpoint("h", 1)).use().memory_bytes == (5 if there else None)

@@ -8,7 +8,7 @@ import pytest
 from support.impostor import impostor
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.client_protocol import ClientProtocol
-from tritongen.triton.address import Endpoint, parse_endpoint
+from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 
 META = {"name": "m", "versions": ["1"], "platform": "p", "inputs": [
@@ -24,10 +24,10 @@ def control():
         def made(*replicas: dict[str, object], models: tuple[tuple[str, ...], ...] = ()):
             ready = models or (("m",),) * len(replicas)
             places = [
-                parse_endpoint(stack.enter_context(impostor(names, answers)), ClientProtocol.HTTP)
+                Endpoint.parse(stack.enter_context(impostor(names, answers)))
                 for names, answers in zip(ready, replicas, strict=True)
             ]
-            found = ServerControl(*(Endpoint(*place) for place in places), timeout_s=5.0)
+            found = ServerControl(*places, timeout_s=5.0)
             stack.callback(found.close)
             return found
 
@@ -74,8 +74,8 @@ def test_nobody_who_answers_and_somebody_who_speaks_otherwise(control):
         lost.server()
     assert (caught.value.code, caught.value.where) == ("TG901", f"127.0.0.1:{gone}")
     with impostor((), {}) as address:
-        place = parse_endpoint(address, ClientProtocol.GRPC)
-        grpc = ServerControl(Endpoint(*place, ClientProtocol.GRPC), timeout_s=2.0)
+        place = Endpoint.parse(address, protocol=ClientProtocol.GRPC)
+        grpc = ServerControl(place, timeout_s=2.0)
         with pytest.raises(EnvironmentProblem) as caught:
             grpc.server()
         grpc.close()
@@ -90,12 +90,15 @@ def test_nobody_who_answers_and_somebody_who_speaks_otherwise(control):
         (" host:1 ", ("host", 1)),
         ("[::1]:65535", ("::1", 65535)),
         ("https://host:80/", ("host", 80)),
+        ("https://host", ("host", 443)),
     ],
 )
 def test_an_address_has_the_usual_port_where_it_names_none(text, place):
-    assert parse_endpoint(text, ClientProtocol.HTTP) == place
-    assert Endpoint(*place).address.count("[") == (":" in place[0])
+    found = Endpoint.parse(text)
+    assert (found.host, found.port, found.protocol) == (*place, ClientProtocol.HTTP)
+    assert found.address.count("[") == (":" in place[0])
 
 
 def test_grpc_has_a_port_of_its_own():
-    assert parse_endpoint("grpc://host", ClientProtocol.GRPC) == ("host", 8001)
+    found = Endpoint.parse("grpc://host", protocol=ClientProtocol.GRPC)
+    assert (found.host, found.port) == ("host", 8001)

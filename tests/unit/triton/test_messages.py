@@ -7,7 +7,6 @@ import pytest
 from tritongen.triton.messages import (
     ExpectedResponse,
     SharedRegion,
-    Template,
     TensorMeta,
     WireTensor,
     model_meta,
@@ -57,16 +56,6 @@ def test_a_request_names_data_or_regions():
     assert content["outputs"][0]["parameters"] == {"binary_data": True}
     assert content["outputs"][1]["parameters"]["shared_memory_region"] == "r"
     assert set(json.loads(request_json(inputs, [], {}))) == {"inputs"}
-
-
-def test_a_step_of_a_sequence_has_one_length():
-    words = Template((b"<", b",", b",", b">"), grpc=False)
-    assert words.fill(7, start=True, end=False) == b"<0000000007,true ,false>"
-    assert words.fill(7, start=False, end=True) == b"<0000000007,false,true >"
-    wire = Template((b"<", b",", b",", b">"), grpc=True)
-    filled = wire.fill(1_000_000_000, start=True, end=False)
-    assert filled == b"<\x80\x94\xeb\xdc\x03,\x01,\x00>"
-    assert len(wire.fill(1, start=False, end=True)) == len(filled)
 
 
 def test_metadata_has_versions_that_are_numbers():

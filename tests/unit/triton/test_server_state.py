@@ -131,7 +131,7 @@ def test_the_key_goes_to_the_own_server_s_address_alone(address, host, keyed, tm
     store.write(replace(KEYED, label=project_label(tmp_path)))
     found = own_endpoint(tmp_path, endpoint)
     assert found.host == host
-    assert ("secret" in found.headers.values()) is keyed
+    assert ("secret" in found.keys.values()) is keyed
     assert found.headers["a"] == "b"
 
 
