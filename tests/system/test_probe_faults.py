@@ -83,8 +83,13 @@ def test_a_server_that_answers_with_failures_alone_is_not_gone(folder, tmp_path)
 
 
 def test_a_server_that_dies_leaves_the_numbers_so_far(folder, tmp_path):
+    def kill() -> None:
+        # More than four clients are answered while a load warms up, for a second at most.
+        wait_for(server, 1200)
+        server.kill()
+
     with serving(tmp_path, latency_s=0.005) as server:
-        threading.Timer(2.5, server.kill).start()
+        threading.Thread(target=kill, daemon=True).start()
         found, document = level(folder, server, "--concurrency", "4", "--duration", "30", expect=3)
     assert document["error"]["code"] == "TG908"
     assert "cannot be reached" in document["error"]["message"]

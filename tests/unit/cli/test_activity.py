@@ -1,6 +1,7 @@
 """What the log says of a command, and what it keeps to itself."""
 
 import argparse
+import logging
 import os
 import stat
 from pathlib import Path
@@ -123,3 +124,18 @@ def test_every_command_can_say_more_or_less(command, capfd):
     text = capfd.readouterr().out
     assert "-v, --verbose" in text
     assert "-q, --quiet" in text
+
+
+@pytest.mark.parametrize(
+    ("verbose", "shown"), [(0, []), (1, ["info: told"]), (2, ["debug: detail", "info: told"])]
+)
+def test_how_much_a_person_reads_along(verbose, shown, state, capsys):
+    given = options()
+    given.verbose = verbose
+    log = logging.getLogger("tritongen.test")
+    with logged(given):
+        log.debug("detail")
+        log.info("told")
+        log.error("failed")
+    lines = capsys.readouterr().err.splitlines()
+    assert [one for one in lines if one.split(": ")[1] in {"detail", "told", "failed"}] == shown

@@ -1,17 +1,56 @@
 """What the commands print for people."""
 
+import io
+import json
+
 import pytest
 
+from tritongen.cli import output
 from tritongen.cli.output import suggest
 from tritongen.cli.probe_output import answer_text
+from tritongen.errors import EnvironmentProblem, ExitCode
+from tritongen.model.findings import Severity, finding
 from tritongen.planner.context import show_rate
 from tritongen.probe.questions.goal_and_knee import SearchAnswer
+from tritongen.triton.server import ModelStatus
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Terminal:
+    """A terminal with colours."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    return Terminal()
+
+
+@pytest.fixture
+def quiet():
+    output.keep_quiet(wanted=True)
+    yield
+    output.keep_quiet(wanted=False)
 
 
 def test_the_next_command_is_told_where_there_is_no_terminal(capfd):
     """In a notebook or in CI."""
     suggest("tritongen build models")
     assert capfd.readouterr().out == "\nnext: tritongen build models\n"
+
+
+def test_who_wants_it_quiet_reads_results_alone(quiet, terminal, capfd):
+    suggest("tritongen build models")
+    output.remark("a remark")
+    output.progress("a stage")
+    with output.ProgressBar() as bar:
+        bar("loading", 1, 2)
+    assert terminal.getvalue() == ""
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -26,3 +65,172 @@ def test_an_answer_names_its_rates_in_full():
     answer = SearchAnswer("m", "goal", "p99<5ms", "rate", 11_000.0, 12_500.0, None, 13_000.0)
     told = "m: p99<5ms holds up to 11,000 requests/s (p99 unknown); 12,500 does not"
     assert answer_text(answer) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "coloured"),
+    [("NO_COLOR", "", True), ("NO_COLOR", "1", False), ("TERM", "dumb", False)],
+)
+def test_a_terminal_is_coloured_unless_it_is_told_otherwise(
+    name, value, coloured, terminal, monkeypatch
+):
+    monkeypatch.setenv(name, value)
+    assert output.colours(terminal) is coloured
+    assert not output.colours(io.StringIO())
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        (finding("TG701", Severity.INFO, "drift"), "info TG701 drift"),
+        (finding("TG701", Severity.INFO, "drift", model="m"), "info TG701 m: drift"),
+        (
+            finding("TG701", Severity.INFO, "drift", model="m", path="a.yaml", line=3, field="f"),
+            "info TG701 m a.yaml:3:f: drift",
+        ),
+        (
+            finding("TG701", Severity.INFO, "drift", model="m", path="m/config.pbtxt", line=3),
+            "info TG701 m/config.pbtxt:3: drift",
+        ),
+        (
+            finding("TG701", Severity.INFO, "drift", model="m", path="m.onnx"),
+            "info TG701 m.onnx: drift",
+        ),
+        (
+            finding("TG701", Severity.INFO, "m.onnx is cut", model="m", path="m.onnx"),
+            "info TG701 m.onnx is cut",
+        ),
+        (
+            finding("TG701", Severity.INFO, "a.yaml is cut", model="m", path="a.yaml"),
+            "info TG701 m a.yaml: a.yaml is cut",
+        ),
+    ],
+)
+def test_a_finding_names_its_place_once(item, line, capsys):
+    output.print_findings([item])
+    assert capsys.readouterr().out == f"{line}\n"
+
+
+def test_a_finding_that_matters_comes_with_its_fix(capsys):
+    output.print_findings([finding("TG701", Severity.WARNING, "drift", fix="Build.")])
+    assert capsys.readouterr().out == "warning TG701 drift\n  → Build.\n"
+
+
+@pytest.mark.parametrize(
+    ("stated", "width"),
+    [("60", 60), ("0", None), ("", None), ("-3", None), ("²", None), ("wide", None)],
+)
+def test_columns_says_how_wide_a_line_is(stated, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", stated)
+    assert output.terminal_width(io.StringIO()) == width
+
+
+def test_a_table_says_what_it_leaves_out(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "12")
+    output.print_table(("a", "size", "b"), [("name", "123456", "x")], drop=("size",))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["a     b", "name  x", "left out for want of width: size"]
+    monkeypatch.setenv("COLUMNS", "15")
+    output.print_table(("a", "size", "b"), [("name", "123456", "x")], drop=("size",))
+    assert capsys.readouterr().out.splitlines() == ["a     size    b", "name  123456  x"]
+
+
+def test_an_error_is_told_on_stderr_and_as_json_where_it_is_asked_for(capsys):
+    problem = EnvironmentProblem("TG814", "gone", where="host", fix="Start it.", details=["a\nb"])
+    output.report_error(problem, as_json=False)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == ["error TG814 host: gone", "  a", "  b", "  → Start it."]
+    output.report_error(problem, as_json=True)
+    assert json.loads(capsys.readouterr().out)["error"] == {
+        "code": "TG814", "message": "gone", "where": "host", "fix": "Start it.",
+        "details": ["a\nb"],
+    }  # fmt: skip
+
+
+def test_a_document_is_ascii_where_the_stream_cannot_take_more(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    output.emit_json({"name": "日"})
+    stream.flush()
+    assert json.loads(stream.buffer.getvalue())["name"] == "日"
+    wide = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr("sys.stdout", wide)
+    output.emit_json({"name": "日"})
+    wide.flush()
+    assert "日".encode() in wide.buffer.getvalue()
+
+
+def test_an_empty_text_prints_no_line(capsys):
+    output.emit("")
+    output.say_lines("")
+    output.say_lines("a\r\n\tb\n")
+    assert capsys.readouterr().out == "a\n        b\n"
+
+
+def test_progress_is_a_line_that_rewrites_itself_and_is_gone_at_the_end(terminal, monkeypatch):
+    monkeypatch.setattr("sys.stderr", terminal)
+    with output.ProgressBar() as bar:
+        bar("loading", 1, 3)
+        bar("waiting", 1, 0)
+    shown = terminal.getvalue()
+    assert "loading 33 %" in shown
+    assert "waiting\033[0m" in shown
+    assert shown.endswith("\r\033[K")
+    assert "\n" not in shown
+
+
+def test_progress_is_for_terminals(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    with output.ProgressBar() as bar:
+        bar("loading", 1, 3)
+    output.progress("a stage")
+    assert stream.getvalue() == ""
+
+
+def test_a_stage_is_logged_once_and_one_without_an_end_never(caplog):
+    caplog.set_level("INFO")
+    with output.ProgressBar() as bar:
+        for done in range(3):
+            bar("loading", done, 3)
+        bar("waiting", 0, 0)
+    assert [record.message for record in caplog.records if "cli.output" in record.name] == [
+        "loading"
+    ]
+
+
+def test_models_that_are_not_ready_are_findings(capsys):
+    ready = ModelStatus("a", ready=True)
+    refused = ModelStatus("b", ready=False, reason="no such file")
+    assert output.readiness([ready]) is ExitCode.OK
+    assert output.readiness([ready, refused]) is ExitCode.FINDINGS
+    output.print_states([ready, refused])
+    assert capsys.readouterr().out.splitlines() == [
+        "model  state", "a      ready", "b      no such file",
+    ]  # fmt: skip
+
+
+def test_nothing_left_out_is_no_word(capsys):
+    output.print_left_out({})
+    assert capsys.readouterr().out == ""
+    output.print_left_out({"a": ["TG110", "TG111"], "b": ["TG121"]})
+    assert "not served: a [TG110, TG111], b [TG121]" in capsys.readouterr().out
+
+
+def test_code_of_a_folder_is_told_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".tritongen").mkdir(mode=0o700)
+    output.tell_of_code(tmp_path, [])
+    assert capsys.readouterr().err == ""
+    output.tell_of_code(tmp_path, ["d", "c", "b", "a"], served=True)
+    told = capsys.readouterr().err
+    assert "and then in a server: a, b, c and 1 more; --untrusted forbids it" in told
+    output.tell_of_code(tmp_path, ["a"])
+    assert capsys.readouterr().err == ""
+    other = tmp_path / "other"
+    other.mkdir()
+    output.tell_of_code(other, ["a", "b", "c"])
+    told = capsys.readouterr().err
+    assert ": a, b, c; --untrusted" in told
+    assert "server" not in told

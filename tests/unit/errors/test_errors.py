@@ -5,7 +5,13 @@ import os
 
 import pytest
 
-from tritongen.errors import describe_error, words_of
+from tritongen.errors import (
+    CODES,
+    EnvironmentProblem,
+    TritongenError,
+    describe_error,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +37,11 @@ def test_the_words_of_a_library_come_whatever_their_encoding():
     assert words_of(RuntimeError("no such operator")) == "no such operator"
     raw = "Gerät fehlt".encode("latin-1")
     assert words_of(UnicodeDecodeError("utf-8", raw, 3, 4, "invalid")) == "Ger�t fehlt"
+
+
+def test_an_error_names_its_place_and_its_own_fix_or_the_general_one():
+    bare = TritongenError("TG002", "is not there")
+    assert (str(bare), bare.fix, bare.exit_code) == ("is not there", CODES["TG002"].fix, 2)
+    placed = EnvironmentProblem("TG004", "is full", where="a/b", fix="Empty it.", details=["x"])
+    assert (str(placed), placed.fix, placed.details) == ("a/b: is full", "Empty it.", ("x",))
+    assert placed.exit_code == 3

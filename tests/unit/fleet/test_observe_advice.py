@@ -167,3 +167,21 @@ def test_few_requests_of_one_server_stay_few() -> None:
     advised = advise(seen(rates=(1.0, 2.0)).times(10), replace(WANTED, window_rate=1.0))
     assert codes(advised) == ["TG981"]
     assert advised.findings[0].message.startswith("30 requests")
+
+
+@pytest.mark.parametrize(
+    ("queue_ms", "delay_us", "latency_ms", "told"),
+    [
+        (5.0, None, 20.0, False),
+        (5.1, None, 20.0, True),
+        (6.0, 1_500.0, 20.0, False),
+        (6.0, 500.0, 20.0, True),
+        (2.0, None, None, False),
+        (2.1, None, None, True),
+        (3.0, 1_500.0, None, False),
+    ],
+)
+def test_the_configured_delay_is_no_waiting_for_an_instance(queue_ms, delay_us, latency_ms, told):
+    wanted = replace(WANTED, queue_delay_us=delay_us, latency_ms=latency_ms)
+    found = codes(advise(seen(queue_ms=queue_ms, batch=3.0), wanted))
+    assert ("TG985" in found) is told

@@ -13,7 +13,11 @@ import pytest
 
 from tritongen.cli.main import main
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
-from tritongen.fleet.observe.scrape import counters_of_metrics, prometheus_history
+from tritongen.fleet.observe.scrape import (
+    counters_of_metrics,
+    counters_of_statistics,
+    prometheus_history,
+)
 
 PAGE = """\
 # TYPE nv_inference_request_success counter
@@ -167,3 +171,22 @@ def test_a_password_in_an_address_is_sent_and_not_printed(
     out, err = capsys.readouterr()
     assert json.loads(out)["source"] == url.replace("//", "//***@")
     assert "s3cr" not in out + err
+
+
+def test_the_statistics_of_versions_add_up_and_times_are_microseconds():
+    def version(number: str, requests: int) -> dict[str, object]:
+        times = {
+            name: {"count": requests, "ns": requests * each}
+            for name, each in (
+                ("success", 9000), ("queue", 2000), ("compute_input", 1000),
+                ("compute_infer", 3000), ("compute_output", 500),
+            )
+        }  # fmt: skip
+        return {
+            "name": "m", "version": number, "inference_count": 2 * requests,
+            "execution_count": requests, "inference_stats": {**times, "fail": {"count": 1}},
+        }  # fmt: skip
+
+    (found,) = counters_of_statistics([version("1", 10), version("2", 30)]).values()
+    assert (found.requests, found.failures, found.inferences, found.executions) == (40, 2, 80, 40)
+    assert (found.request_us, found.queue_us, found.compute_us) == (360.0, 80.0, 180.0)

@@ -7,6 +7,8 @@ import pytest
 
 from support import format_models as make
 from tritongen.formats import inspect_folder
+from tritongen.formats.python_environment import packed_environments
+from tritongen.formats.reading import ModelSource
 from tritongen.model.findings import Severity
 from tritongen.model.intent import DeclaredTensor, Intent, ModelIntent
 from tritongen.model.releases import find
@@ -171,3 +173,22 @@ def test_a_packed_environment_is_found_in_both_places(tmp_path):
     outer.unlink()
     outer.symlink_to("/etc/hostname")
     assert environment_of(tmp_path) == ("", [], [])
+
+
+def test_an_environment_beside_other_models_is_nobody_s(tmp_path):
+    make.python_model(tmp_path / "m" / "model.py")
+    packed(tmp_path / "venv.tar.gz", "./bin/activate")
+    assert environment_of(tmp_path)[0] == ""
+    packed(tmp_path / "m/env.tar.gz", "./bin/activate")
+    assert environment_of(tmp_path)[0] == "1/env.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("place", "taken"),
+    [("a/m/1", True), ("a/m/one", False), ("1", False)],
+)
+def test_an_environment_lies_beside_a_version_s_folder(tmp_path, place, taken):
+    make.python_model(tmp_path / place / "model.py")
+    packed((tmp_path / place).parent / "venv.tar.gz", "./bin/activate")
+    found = packed_environments(ModelSource(tmp_path, f"{place}/model.py", "m"), ())
+    assert [ref.target for ref in found] == ["venv.tar.gz"] * taken

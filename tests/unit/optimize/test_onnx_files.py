@@ -8,7 +8,9 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from support.optimize import faulty, run
 from tritongen.errors import InvalidInputError
+from tritongen.optimize import onnx_session
 from tritongen.optimize.onnx_files import DATA_FILE, LARGE_BYTES, is_reference, load, save, unlinked
+from tritongen.optimize.onnx_session import RunSettings
 
 SIZE = 64
 X = np.random.default_rng(0).normal(size=(2, SIZE)).astype(np.float32)
@@ -180,3 +182,34 @@ def test_a_copy_where_a_data_file_is_a_link(tmp_path: Path) -> None:
         assert copied.parent == tmp_path / f"{kind}-copy"
         onnx.load(copied)
         same(path, copied)
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "spared"),
+    [
+        (100, RunSettings(), {"spinning", "prepacking"}),
+        (99, RunSettings(), {"spinning"}),
+        (100, RunSettings(lean=False), set()),
+    ],
+)
+def test_a_lean_session_of_a_large_model_spares_its_second_copy(
+    tmp_path, monkeypatch, size, settings, spared
+):
+    monkeypatch.setattr(onnx_session, "_LEAN_FROM_BYTES", 100)
+    (tmp_path / "m.onnx").write_bytes(b"x" * size)
+    options = onnx_session.session_options(
+        onnx_session.onnxruntime(), tmp_path / "m.onnx", settings
+    )
+
+    def said(key: str) -> bool:
+        try:
+            options.get_session_config_entry(key)
+        except RuntimeError:
+            return False
+        return True
+
+    keys = {
+        "spinning": "session.intra_op.allow_spinning",
+        "prepacking": "session.disable_prepacking",
+    }
+    assert {name for name, key in keys.items() if said(key)} == spared

@@ -126,3 +126,15 @@ def test_few_slow_requests_are_enough_to_miss_a_goal():
 def test_how_many_requests_a_goal_needs():
     assert requests_needed(parse_goals("p50<1ms,p99<5ms"), 0.95) == 368
     assert requests_needed(parse_goals("mean<1ms,failures<1%"), 0.95) == 1
+
+
+@pytest.mark.parametrize(
+    ("knee", "following"),
+    [(4, 6), (2, 3), (1, None), (8, 6)],
+)
+def test_the_wider_gap_beside_the_knee_is_looked_at(knee, following):
+    powers = {1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0} | {knee: 9.0}
+    if knee < 8:
+        powers |= {8: 0.3} | ({4: 0.5} if knee != 4 else {})
+    history = [LadderStep(value, power=power, throughput=10.0) for value, power in powers.items()]
+    assert next_for_knee(history, 8) == following

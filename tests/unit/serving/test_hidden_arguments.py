@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.hidden_arguments import Program, start
 
 SECRET, OTHER = "s3cret-of-the-tool", "s3cret-of-nobody"
@@ -92,6 +93,7 @@ def test_a_program_that_cannot_be_run(program, path, error):
 FORBIDDEN = """
 import ctypes, struct, sys
 from pathlib import Path
+from tritongen.serving.embedded import embedded_preflight
 from tritongen.serving.embedded.hidden_arguments import Program, start
 
 # Load the number of the system call; 101, ptrace, is refused, and everything else is done.
@@ -119,3 +121,13 @@ def test_where_nothing_may_be_traced_it_runs_all_the_same_and_says_so(tmp_path):
     warning, line = output.read_text().splitlines()
     assert "can read this server's keys" in warning
     assert line == f"key={SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("scope", "user", "hides"),
+    [(0, 1000, True), (1, 1000, True), (2, 1000, False), (2, 0, True), (3, 0, False)],
+)
+def test_what_the_kernel_lets_trace(monkeypatch, scope, user, hides):
+    monkeypatch.setattr(embedded_preflight, "ptrace_scope", lambda: scope)
+    monkeypatch.setattr(embedded_preflight.os, "geteuid", lambda: user)
+    assert embedded_preflight._hides_arguments() is hides

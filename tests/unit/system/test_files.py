@@ -1,6 +1,8 @@
 """Atomic writes and the lock, on the real file system."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.system.files import FileLock, remove_leftovers, write_atomic
+from tritongen.system.files import FileLock, remove_leftovers, translated, write_atomic
 
 
 def test_write_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
@@ -153,3 +155,64 @@ def test_a_staged_file_is_named_by_what_it_will_be(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem) as caught:
         write_atomic(staged, b"text")
     assert caught.value.where == str(tmp_path / "absent/config.pbtxt")
+
+
+def test_the_wait_for_a_lock_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    told: list[str] = []
+    with _hold(path) as holder:
+        lock = FileLock(path, "a build", timeout=0.2, on_wait=lambda: told.append("waits"))
+        with pytest.raises(EnvironmentProblem) as caught, lock:
+            pass
+        holder.stdin.close()
+    assert told == ["waits"]
+    assert caught.value.what == f"another run (process {holder.pid}) is at work: a build"
+    with FileLock(path, "a build", on_wait=lambda: told.append("waits")):
+        assert path.read_text() == str(os.getpid())
+    assert told == ["waits"]
+
+
+def test_a_holder_that_left_no_number_is_not_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with _hold(path) as holder:
+        path.write_text("nobody")
+        with pytest.raises(EnvironmentProblem) as caught, FileLock(path, "a build"):
+            pass
+        holder.stdin.close()
+    assert caught.value.what == "another run is at work: a build"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(errno.ENOSPC, "TG005"), (errno.EDQUOT, "TG005"), (errno.EFBIG, "TG005"),
+     (errno.EACCES, "TG004"), (errno.EROFS, "TG004")],
+)  # fmt: skip
+def test_what_the_system_refuses_is_a_full_disk_or_another_problem(number, code, tmp_path) -> None:
+    with pytest.raises(EnvironmentProblem) as caught, translated(tmp_path / "file"):
+        raise OSError(number, os.strerror(number), str(tmp_path / "other"))
+    assert (caught.value.code, caught.value.where) == (code, str(tmp_path / "other"))
+    with pytest.raises(EnvironmentProblem) as caught, translated(tmp_path / "file"):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.where == str(tmp_path / "file")
+
+
+def test_a_bare_word_of_the_system_is_repeated(tmp_path: Path) -> None:
+    said = "cannot be written: the disk is gone"
+    with pytest.raises(EnvironmentProblem, match=said), translated(tmp_path):
+        raise OSError("The disk is gone")
+
+
+def test_a_folder_that_cannot_be_synced_is_left_as_it_is(tmp_path: Path, monkeypatch) -> None:
+    def refuse(number: int):
+        def sync(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(number, os.strerror(number))
+
+        return sync
+
+    for number in (errno.EINVAL, errno.ENOTSUP):
+        monkeypatch.setattr(os, "fsync", refuse(number))
+        write_atomic(tmp_path / "file", b"x")
+    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
+    with pytest.raises(EnvironmentProblem):
+        write_atomic(tmp_path / "file", b"y")

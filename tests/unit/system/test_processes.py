@@ -23,6 +23,7 @@ from tritongen.system.processes import (
     environment_of,
     module_command,
     module_environment,
+    prefer_for_oom_kill,
 )
 
 
@@ -125,3 +126,24 @@ def test_a_module_is_not_taken_from_the_current_folder(tmp_path, monkeypatch):
     assert "Zen of Python" in subprocess.check_output(command, env=environment, text=True)
     environment = module_environment({}, Path())
     assert subprocess.check_output(module_command("here"), env=environment, text=True) == "here\n"
+
+
+def test_the_end_of_a_process_is_waited_for(sleeper):
+    reference = ProcessRef.of(sleeper.pid)
+    assert not reference.wait(0.0)
+    sleeper.kill()
+    sleeper.wait()
+    assert reference.wait(0.0)
+
+
+def test_variables_are_pairs(sleeper):
+    assert set(environment_of(sleeper.pid)) == {"MARKED"}
+    assert module_environment({"PYTHONPATH": "", "A": "b"}, Path("/x")) == {
+        "A": "b", "PYTHONPATH": "/x",
+    }  # fmt: skip
+
+
+def test_a_process_is_offered_first_when_memory_runs_out(sleeper):
+    prefer_for_oom_kill(sleeper.pid)
+    assert Path(f"/proc/{sleeper.pid}/oom_score_adj").read_text() == "1000\n"
+    prefer_for_oom_kill(2**22 + 1)

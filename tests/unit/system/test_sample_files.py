@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.system.sample_files import find_samples
+from tritongen.system import sample_files
+from tritongen.system.sample_files import MAX_BYTES, data_file, find_samples, spread
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.sample_tensors import joined, read_samples
 
@@ -85,3 +86,57 @@ def test_too_much_is_refused(tmp_path):
     with pytest.raises(InvalidInputError) as caught:
         find_samples(tmp_path, {"IMAGE": "*.jpg"})
     assert "more than 256 MiB" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "taken"),
+    [(0, 3, []), (3, 3, [0, 1, 2]), (4, 3, [0, 1, 2]), (9, 3, [0, 3, 6])],
+)
+def test_of_many_those_at_even_distances_are_taken(count, most, taken):
+    assert list(spread(range(count), most)) == taken
+
+
+def test_the_least_and_the_greatest_that_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(sample_files, "_MAX_SAMPLE_BYTES", 10)
+    for name, size in (("a", 4), ("b", 6)):
+        (tmp_path / f"{name}.jpg").write_bytes(b"x" * size)
+    assert [len(one.content) for one in find_samples(tmp_path, {"X": "*.jpg"}).files] == [4, 6]
+    (tmp_path / "c.jpg").write_bytes(b"x")
+    with pytest.raises(InvalidInputError, match="more than 256 MiB"):
+        find_samples(tmp_path, {"X": "*.jpg"})
+
+
+def test_a_glob_takes_files_of_tensors_alone_unless_the_tensor_is_named(tmp_path):
+    for name in ("a.npy", "b.jpg", "c.json", "d.npz"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "e.npy").mkdir()
+
+    def names(tensor: str, pattern: str) -> list[str]:
+        return [one.path[-5:] for one in find_samples(tmp_path, {tensor: pattern}).files]
+
+    assert names("", "*") == names("", ".") == ["a.npy", ".json", "d.npz"]
+    assert names("X", "*") == ["a.npy", "b.jpg", ".json", "d.npz"]
+    assert names("", "b.jpg") == ["b.jpg"]
+    assert names("", "[ab].???") == ["a.npy"]
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    (tmp_path / "secret.npy").write_bytes(b"x")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/a.npy").symlink_to(tmp_path / "secret.npy")
+    with pytest.raises(InvalidInputError, match="leads out of the folder"):
+        find_samples(tmp_path / "models", {"": "a.npy"})
+
+
+def test_a_file_of_the_command_line_is_read_whole(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"abc")
+    found = data_file(tmp_path / "a.npz")
+    assert (found.files[0].content, found.found) == (b"abc", 1)
+    for path, what in ((tmp_path, "is no file"), (tmp_path / "absent", "there is no such file")):
+        with pytest.raises(InvalidInputError, match=what) as caught:
+            data_file(path)
+        assert caught.value.code == "TG002"
+    with (tmp_path / "big").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(InvalidInputError, match="larger than 4 GiB"):
+        data_file(tmp_path / "big")

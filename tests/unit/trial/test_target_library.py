@@ -2,11 +2,15 @@
 
 import re
 import sys
+import zipfile
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import pytest
 
+from tritongen.errors import EnvironmentProblem
 from tritongen.model.releases import RELEASES
+from tritongen.trial import target_library as library
 from tritongen.trial.target_library import TABLE, VARIABLE, TargetLibrary, target_library
 
 INSTALLED = version("onnxruntime")
@@ -42,3 +46,17 @@ def test_the_table_has_the_wheels_of_every_release():
     assert len({sha for *_, sha in ROWS[1:]}) == len(ROWS) - 1
     # 1.17.2 was never published.
     assert {row[0] for row in ROWS[1:]} == {one.onnxruntime for one in RELEASES} - {"1.17.2"}
+
+
+def test_of_a_wheel_what_runs_models_is_unpacked(tmp_path):
+    names = {"onnxruntime/__init__.py", "onnxruntime/capi/a.so", "onnxruntime/LICENSE"}
+    with zipfile.ZipFile(tmp_path / "a.whl", "w") as archive:
+        for name in (*names, "onnxruntime/tools/b.py", "onnxruntime-1.dist-info/RECORD"):
+            archive.writestr(name, "x")
+    library._unpack(None, tmp_path / "a.whl", tmp_path / "out")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in files} == names
+    wheel = SimpleNamespace(title="ONNX Runtime")
+    (tmp_path / "b.whl").write_bytes(b"damaged")
+    with pytest.raises(EnvironmentProblem, match="the wheel of ONNX Runtime is damaged"):
+        library._unpack(wheel, tmp_path / "b.whl", tmp_path / "other")

@@ -4,6 +4,7 @@ import pytest
 
 from tritongen.errors import CODES
 from tritongen.triton import load_reasons
+from tritongen.triton.client import IndexEntry
 from tritongen.triton.load_reasons import (
     clean,
     code_for,
@@ -12,6 +13,7 @@ from tritongen.triton.load_reasons import (
     start_failure,
     telling_lines,
 )
+from tritongen.triton.server import ModelStatus
 
 
 def test_every_code_of_the_tables_is_registered():
@@ -149,3 +151,60 @@ def test_start_failures(log, code, words):
     found, line = start_failure(log)
     assert found == code
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("entries", "unread", "reason", "code"),
+    [
+        ([], "", "the server's repository holds no such model", "TG828"),
+        ([IndexEntry("m")], "", "the server could not read its configuration; its log says why",
+         "TG821"),
+        ([IndexEntry("m")], "something new", "something new", "TG821"),
+        ([], "unable to find backend library", "unable to find backend library", "TG825"),
+        ([IndexEntry("m", "1", "UNAVAILABLE")], "", "not loaded", "TG820"),
+        ([IndexEntry("m", "1", "UNAVAILABLE", "Internal: must specify x")], "ignored",
+         "must specify x", "TG821"),
+        ([IndexEntry("m", "1", "UNAVAILABLE", "old"), IndexEntry("m", "2", "LOADING")], "",
+         "still loading", "TG811"),
+        ([IndexEntry("m", "1", "UNLOADING")], "", "still loading", "TG811"),
+    ],
+)  # fmt: skip
+def test_why_a_model_is_not_ready(entries, unread, reason, code):
+    assert load_reasons._failed(entries, unread) == (reason, code)
+
+
+def test_a_parser_s_place_belongs_to_the_next_model_alone():
+    log = (
+        "Error parsing text-format inference.ModelConfig: 3:7: Expected integer\n"
+        "\"Poll failed for model directory 'a': something else\"\n"
+        "\"Poll failed for model directory 'b': failed to read text proto from b\"\n"
+    )
+    assert poll_failures(log) == {
+        "a": "something else", "b": "failed to read text proto from b",
+    }  # fmt: skip
+
+
+def test_models_whose_processes_were_killed_for_memory_say_so():
+    died = ModelStatus("a", ready=False, reason="stub", code="TG829")
+    other = ModelStatus("b", ready=False, reason="x", code="TG821")
+    found = load_reasons.short_of_memory((died, other))
+    assert (found[0].code, found[0].reason) == (
+        "TG813", "stub; the kernel killed one for lack of memory",
+    )  # fmt: skip
+    assert found[1] is other
+
+
+@pytest.mark.parametrize(
+    ("models", "statuses", "said"),
+    [
+        ((), (), "after 3 s the server does not answer"),
+        (("a", "b"), (), "these models are not ready: a, b"),
+        (("a", "b"), (ModelStatus("a", ready=True), ModelStatus("b", ready=False)), "not ready: b"),
+        (tuple("abcde"), (), "not ready: a, b, c, d, e"),
+        (tuple("abcdef"), (), "not ready: a, b, c, d, e, …"),
+    ],
+)
+def test_who_waits_in_vain_is_told_for_what(models, statuses, said):
+    problem = load_reasons._too_late(3.0, models, statuses, "log\n|table\n")
+    assert problem.what.endswith(said)
+    assert problem.details == ("log",)

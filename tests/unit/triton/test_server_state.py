@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.triton.server import Endpoints, RuntimeName, ServerState
-from tritongen.triton.server_state import StateStore, project_label
+from tritongen.triton.address import Endpoint
+from tritongen.triton.server import ApiKeys, Endpoints, RuntimeName, ServerState
+from tritongen.triton.server_state import StateStore, own_endpoint, project_label
 
 STATE = ServerState(
     runtime=RuntimeName.EMBEDDED,
@@ -106,3 +107,49 @@ def test_a_folder_in_the_place_of_the_file_is_named_as_one(tmp_path):
     assert caught.value.where == str(store.path)
     assert "Remove the folder" in caught.value.fix
     assert store.path.is_dir()
+
+
+KEYED = replace(STATE, key="secret")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "keyed"),
+    [
+        ("127.0.0.1:1", "127.0.0.1", True),
+        ("localhost:1", "127.0.0.1", True),
+        ("127.0.0.1:9", "127.0.0.1", False),
+        ("elsewhere:1", "elsewhere", False),
+        ("grpc://localhost:2", "127.0.0.1", True),
+        ("grpc://localhost:1", "localhost", False),
+        ("https://localhost:1", "localhost", True),
+    ],
+)
+def test_the_key_goes_to_the_own_server_s_address_alone(address, host, keyed, tmp_path):
+    store = StateStore(tmp_path)
+    endpoint = Endpoint.parse(address, headers={"a": "b"})
+    assert own_endpoint(tmp_path, endpoint) == endpoint
+    store.write(replace(KEYED, label=project_label(tmp_path)))
+    found = own_endpoint(tmp_path, endpoint)
+    assert found.host == host
+    assert ("secret" in found.keys.values()) is keyed
+    assert found.headers["a"] == "b"
+
+
+def test_a_state_that_cannot_be_read_gives_no_key(tmp_path):
+    store = StateStore(tmp_path)
+    store.folder.mkdir()
+    store.path.write_text("{")
+    endpoint = Endpoint.parse("127.0.0.1:1")
+    assert own_endpoint(tmp_path, endpoint) is endpoint
+
+
+def test_a_server_s_keys_close_what_only_the_tool_needs():
+    assert ApiKeys("", "x").groups == ()
+    keys = ApiKeys("t", "n")
+    assert [group.partition(":")[0] for group in keys.groups] == [
+        "shared-memory,model-repository", "trace,logging",
+    ]  # fmt: skip
+    assert KEYED.headers() == {"tritongen-key": "secret"}
+    assert KEYED.headers(grpc=True) == {"triton-grpc-protocol-tritongen-key": "secret"}
+    assert STATE.headers() == {}
+    assert ApiKeys.new() != ApiKeys.new()

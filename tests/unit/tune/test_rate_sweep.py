@@ -109,3 +109,10 @@ def test_a_rate_at_which_a_backlog_grows_is_not_reported():
     first = sweep_tasks(CHOICE, 10_000.0, 1, 45.0, ())
     slow = [record(task, 0.4 if task is first[-1] else 0.01) for task in first]
     assert len(swept(tuple(slow), CHOICE)) == len(first) - 1
+
+
+@pytest.mark.parametrize(("times", "kept"), [(8.0, 0), (8.5, 1)])
+def test_eight_times_the_usual_latency_is_still_no_backlog(times, kept):
+    first = sweep_tasks(CHOICE, 10_000.0, 1, 45.0, ())
+    slow = [record(task, 0.25 * (times if task is first[-1] else 1.0)) for task in first]
+    assert len(swept(tuple(slow), CHOICE)) == len(first) - kept

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tritongen.config.protobuf import new_model_config
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import (
     BatchProof,
@@ -22,7 +23,7 @@ from tritongen.planner import model_inputs, plan_serving
 from tritongen.tune.search.search_space import Candidate
 from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tune_server import divide_cores
-from tritongen.tune.tuned_model import candidate_of, loadable, make_subject
+from tritongen.tune.tuned_model import _fitting_warmup, candidate_of, loadable, make_subject
 
 
 def facts(*, width=1, first="n"):
@@ -220,3 +221,13 @@ def test_server_and_generator_are_kept_apart_where_there_are_cores(wanted, mine,
     cores = divide_cores(wanted, mine)
     assert (cores.server, cores.generator) == (server, generator)
     assert cores.shared == (server == generator)
+
+
+@pytest.mark.parametrize(("most", "kept"), [(8, [0, 1, 8]), (7, [0, 1]), (0, [0, 1])])
+def test_a_warm_up_that_the_batch_size_refuses_is_left_out(most, kept):
+    message = new_model_config()
+    message.max_batch_size = most
+    for size in (0, 1, 8, 9):
+        message.model_warmup.add(name=str(size), batch_size=size)
+    _fitting_warmup(message)
+    assert [item.batch_size for item in message.model_warmup] == kept
