@@ -30,6 +30,7 @@ def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(tmp_path):
 
 def test_the_reference_pages_are_up_to_date():
     run("scripts/reference_pages.py", "--check")
+    run("scripts/api_page.py", "--check")
 
 
 def test_the_readme_is_short_and_shows_the_smallest_use_first():

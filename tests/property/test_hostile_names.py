@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from support.hostile_names import assert_harmless, names, without_styles
 from support.plans import facts, intents
 from support.probe import a_level
+from tritongen.api import CheckedRepository
 from tritongen.cli import build, check, inspect
 from tritongen.cli.output import bold, good, print_table, progress, report_error, say, say_lines
 from tritongen.config.lint import as_document, as_github, as_sarif
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import same
 from tritongen.errors import InvalidInputError
-from tritongen.model.code_choice import Sifted
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
@@ -87,11 +87,16 @@ def named(draw: st.DrawFn) -> ModelFacts:
     return replace(model, path=draw(names), inputs=inputs)
 
 
+def checked(found: list[Finding]) -> CheckedRepository:
+    """A check that found these, and ignored as many."""
+    return CheckedRepository(Path("repo"), tuple(found), tuple(found))
+
+
 @settings(max_examples=40, deadline=None)
 @given(several, st.booleans())
 def test_check_prints_findings_harmlessly(found, terminal):
     text = printed(
-        lambda: check._print(Sifted(tuple(found), tuple(found)), "text", Path("repo")),
+        lambda: check._print(checked(found), "text"),
         terminal=terminal,
     )
     assert_harmless(text)
@@ -100,7 +105,7 @@ def test_check_prints_findings_harmlessly(found, terminal):
 @settings(max_examples=40, deadline=None)
 @given(several, names)
 def test_annotations_are_one_command_a_finding(found, prefix):
-    text = printed(lambda: check._print(Sifted(tuple(found), tuple(found)), "github", Path("repo")))
+    text = printed(lambda: check._print(checked(found), "github"))
     assert_harmless(text, commands=len(found))
     assert text.count("\n") == len(found)
     for line in as_github(found, prefix).splitlines():
@@ -114,9 +119,7 @@ def test_annotations_are_one_command_a_finding(found, prefix):
 @given(several, names)
 def test_json_and_sarif_are_harmless_and_say_the_same(found, prefix):
     for form in ("json", "sarif"):
-        text = printed(
-            lambda form=form: check._print(Sifted(tuple(found), tuple(found)), form, Path("repo"))
-        )
+        text = printed(lambda form=form: check._print(checked(found), form))
         assert_harmless(text)
         json.loads(text)
     messages = [item["message"] for item in as_document(found, prefix)["findings"]]

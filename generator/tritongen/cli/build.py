@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING
 from tritongen.cli import output
 from tritongen.cli.output import dim, good, say, severe
 from tritongen.cli.parser import CommandParser, gibibytes, models_folder, positive_float
-from tritongen.errors import ExitCode, InvalidInputError
-from tritongen.model.codec import view
 
 if TYPE_CHECKING:
-    from tritongen.model.findings import Finding
-    from tritongen.model.progress import Progress
-    from tritongen.optimize.optimize_models import FixedModels
-    from tritongen.repository.build import BuildOptions, BuildResult
+    from tritongen.api import BuildRequest
+    from tritongen.repository.build import BuildResult
     from tritongen.repository.compare import DifferenceKind
-    from tritongen.repository.project import Project
     from tritongen.repository.render_repository import Outline
 
 EXAMPLES = """\
@@ -85,108 +80,40 @@ def _variant(text: str) -> tuple[str, str]:
 
 def run(options: argparse.Namespace) -> int:
     """Build, and report what changed."""
-    from dataclasses import replace
+    from tritongen import api
 
-    from tritongen.repository.build import build
-    from tritongen.repository.project import load_project, remember_models
-
-    project = load_project(
-        models_folder(options),
-        options.repository,
-        cpus=options.cpus,
-        weights=options.weights,
-        without_files=options.check or options.diff,
-    )
-    chosen = dict(options.variant)
-    fixed = _fixed(project, options) if options.fix else None
-    variants = {**fixed.variants, **chosen} if fixed is not None else chosen
-    trying = output.telling(project, lambda name: output.progress(f"trying {name} …"))
     with output.ProgressBar() as bar:
-        settings = replace(_options(options, bar), variants=variants)
-        result = build(project, settings, trying)
-    if fixed is not None:
-        result = replace(result, findings=_once(fixed, result))
-    if not (options.check or options.diff or options.dry_run):
-        remember_models(options.repository, options.models)
-    output.present(options.format, lambda: _json(result), lambda: _print(result, options))
-    found = (options.check and result.drift) or result.left_out
-    return int(ExitCode.FINDINGS if found else ExitCode.OK)
-
-
-def _once(fixed: "FixedModels", result: "BuildResult") -> "tuple[Finding, ...]":
-    return tuple(dict.fromkeys((*fixed.findings, *result.findings)))
-
-
-def _fixed(project: "Project", options: argparse.Namespace) -> "FixedModels":
-    from tritongen.optimize.child_jobs import ChildLimits
-    from tritongen.optimize.optimize_models import OptimizeOptions, fix_models
-
-    if options.check or options.diff or options.dry_run:
-        raise InvalidInputError(
-            "TG009",
-            "--fix writes variants beside the models: it goes with none of --check, --diff and "
-            "--dry-run",
-            fix="Leave one out.",
+        built = api.build(
+            models_folder(options), _request(options), progress=bar.told, notice=output.say_error
         )
-    limits = ChildLimits(memory_bytes=options.trial_memory)
-    return fix_models(
-        project,
-        OptimizeOptions(limits=limits),
-        lambda text: output.progress(f"{text} …"),
-        dict(options.variant),
-    )
+    output.present(options.format, built.to_dict, lambda: _print(built.result, options))
+    return int(built.exit_code)
 
 
-def _options(options: argparse.Namespace, progress: "Progress") -> "BuildOptions":
-    from tritongen.repository.build import BuildMode, BuildOptions
-    from tritongen.repository.gather_evidence import trial_policy
+def _request(options: argparse.Namespace) -> "BuildRequest":
+    from tritongen.api import BuildRequest
 
-    mode = BuildMode.WRITE
-    if options.check:
-        mode = BuildMode.CHECK
-    elif options.diff or options.dry_run:
-        mode = BuildMode.DRY_RUN
-    return BuildOptions(
-        mode=mode,
-        trial=trial_policy(
-            run=not options.no_trial and not options.check,
-            remeasure=options.remeasure,
-            timeout_s=options.trial_timeout,
-            memory_bytes=options.trial_memory,
-            code=mode is BuildMode.WRITE and not options.untrusted,
-            progress=progress,
-        ),
+    return BuildRequest(
+        repository=options.repository,
+        mode="check"
+        if options.check
+        else "diff"
+        if options.diff
+        else "dry-run"
+        if options.dry_run
+        else "write",
+        weights=options.weights,
+        fix=options.fix,
+        variants=dict(options.variant),
+        cpus=options.cpus,
+        trial=not options.no_trial,
+        untrusted=options.untrusted,
         remeasure=options.remeasure,
-        force=options.force,
+        trial_timeout_s=options.trial_timeout,
+        trial_memory_bytes=options.trial_memory,
         strict=options.strict,
+        force=options.force,
     )
-
-
-def _json(result: "BuildResult") -> dict[str, object]:
-    from tritongen.repository.lock_file import CONFIG_FILE
-
-    return {
-        "written": result.written,
-        "drift": result.drift and not result.written,
-        "cores": result.plan.server.cores.value,
-        "threads": result.threads,
-        "models": [
-            {
-                "name": item.plan.name,
-                "config": f"{item.plan.name}/{CONFIG_FILE}",
-                "max_batch_size": item.max_batch_size,
-                **view(item, "instances", "threads"),
-                "dynamic_batching": item.batching,
-                "variant": item.variant or None,
-            }
-            for item in result.models
-        ],
-        "refused": [{"name": name, "codes": codes} for name, codes in result.plan.refused],
-        "left_out": output.left_out_json(result.left_out),
-        "differences": [view(item, "path", "kind") for item in result.differences],
-        "kept": [{"path": path, "as": name} for path, name in result.kept.items()],
-        "findings": output.findings_json(result.findings),
-    }
 
 
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:

@@ -4,13 +4,16 @@ import argparse
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tritongen import __version__
 from tritongen.cli.output import emit, emit_json, good, print_findings, say
-from tritongen.cli.parser import CommandParser, existing_folder, positive_float, whole
-from tritongen.errors import ExitCode
-from tritongen.model.code_choice import CodeChoice, Sifted, codes_of
+from tritongen.cli.parser import CommandParser, positive_float, whole
+from tritongen.model.code_choice import codes_of
 from tritongen.model.findings import Finding, Severity
+
+if TYPE_CHECKING:
+    from tritongen.api import CheckedRepository
 
 EXAMPLES = """\
   tritongen check                              lint model_repository/
@@ -61,29 +64,29 @@ def _codes(text: str) -> tuple[str, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Lint and print; exit 1 when there is an error."""
-    from tritongen.repository.check import check_repository
+    from tritongen import api
 
-    checked = check_repository(
-        existing_folder(options.repository),
-        release=options.triton,
-        cores=options.cpus,
+    checked = api.check(
+        options.repository,
+        cpus=options.cpus,
         gpus=options.gpus,
-        autocomplete=not options.no_auto_complete,
-        models=existing_folder(options.models) if options.models is not None else None,
-        choice=CodeChoice(tuple(chain(*options.select)), tuple(chain(*options.ignore))),
+        triton=options.triton,
+        auto_complete=not options.no_auto_complete,
+        strict=options.strict,
+        select=tuple(chain(*options.select)),
+        ignore=tuple(chain(*options.ignore)),
+        models=options.models,
     )
-    _print(checked, options.format, options.repository)
-    bad = {Severity.ERROR, Severity.WARNING} if options.strict else {Severity.ERROR}
-    failed = any(item.severity in bad for item in checked.findings)
-    return int(ExitCode.FINDINGS if failed else ExitCode.OK)
+    _print(checked, options.format)
+    return int(checked.exit_code)
 
 
-def _print(checked: Sifted, form: str, repository: Path) -> None:
-    from tritongen.config.lint import as_document, as_github, as_sarif
+def _print(checked: "CheckedRepository", form: str) -> None:
+    from tritongen.config.lint import as_github, as_sarif
 
-    prefix, findings = repository.as_posix(), checked.findings
+    prefix, findings = checked.repository.as_posix(), checked.findings
     if form == "json":
-        emit_json({**as_document(findings, prefix), "ignored": len(checked.ignored)})
+        emit_json(checked.to_dict())
     elif form == "sarif":
         emit(as_sarif(findings, __version__, prefix))
     elif form == "github":

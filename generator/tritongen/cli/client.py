@@ -2,14 +2,10 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tritongen.cli.output import emit, say, say_error
-from tritongen.cli.parser import CommandParser, address, existing_folder
-from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
-
-if TYPE_CHECKING:
-    from tritongen.repository.model_interface import ModelInterface
+from tritongen.cli.parser import CommandParser, address
+from tritongen.errors import ExitCode, InvalidInputError
 
 EXAMPLES = """\
   tritongen client magika                              a curl command that calls it
@@ -19,7 +15,6 @@ EXAMPLES = """\
   tritongen client magika --write examples             each of them as a file
 """
 _LANGUAGES = ("curl", "python", "python-async", "openapi")
-_USUAL = {"http": "localhost:8000", "grpc": "localhost:8001"}
 
 
 def register(parser: CommandParser) -> None:
@@ -30,7 +25,7 @@ def register(parser: CommandParser) -> None:
         "--lang", choices=_LANGUAGES, default="curl", help="of the example (default: %(default)s)"
     )
     parser.add_argument(
-        "--protocol", choices=tuple(_USUAL), default="http",
+        "--protocol", choices=("http", "grpc"), default="http",
         help="that it speaks (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -47,46 +42,36 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print an example, or write all of them."""
-    from tritongen.repository.client_examples import Language, client_example
-    from tritongen.repository.model_interface import model_interface
+    from tritongen import api
 
-    model = model_interface(existing_folder(options.repository), options.model)
     if options.write is not None:
-        _write(model, options)
-    else:
-        at = options.url or _address(options.protocol)
-        emit(client_example(model, Language(options.lang), options.protocol, at))
-    return int(ExitCode.OK)
+        _write(options)
+        return int(ExitCode.OK)
+    example = api.client(
+        options.model,
+        repository=options.repository,
+        language=options.lang,
+        protocol=options.protocol,
+        url=options.url,
+    )
+    emit(example.text)
+    return int(example.exit_code)
 
 
-def _write(model: "ModelInterface", options: argparse.Namespace) -> None:
+def _write(options: argparse.Namespace) -> None:
     """Every example of the model as a file; what it cannot be called with is named."""
-    from tritongen.repository.client_examples import Language, client_example
+    from tritongen.api.calling import clients
     from tritongen.system.files import translated, write_atomic
 
+    found = clients(
+        options.model, repository=options.repository, protocol=options.protocol, url=options.url
+    )
     with translated(options.write):
         options.write.mkdir(parents=True, exist_ok=True)
-    for language in Language:
-        http = language in {Language.CURL, Language.OPENAPI}
-        protocol = "http" if http else "grpc" if model.decoupled else options.protocol
-        # An address on the command line is that of one protocol.
-        own = options.url if protocol == options.protocol else None
-        try:
-            text = client_example(model, language, protocol, own or _address(protocol))
-        except InvalidInputError as problem:
-            say_error(f"{language}: {problem.what}")
+    for language, example in found.items():
+        if isinstance(example, InvalidInputError):
+            say_error(f"{language}: {example.what}")
             continue
-        path = options.write / language.file_name(model.name)
-        write_atomic(path, text.encode())
+        path = options.write / language.file_name(options.model)
+        write_atomic(path, example.text.encode())
         say(f"wrote {path}")
-
-
-def _address(protocol: str) -> str:
-    """Where this project's server listens, else where Triton does by default."""
-    from tritongen.serving.lifecycle import running_server
-
-    try:
-        endpoints = running_server(Path.cwd()).endpoints
-    except EnvironmentProblem:
-        return _USUAL[protocol]
-    return endpoints.grpc if protocol == "grpc" else endpoints.http

@@ -6,23 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    bold,
-    dim,
-    findings_json,
-    present,
-    print_findings,
-    say,
-    terminal_width,
-)
-from tritongen.cli.parser import CommandParser, models_folder
-from tritongen.errors import CODES, ExitCode, InvalidInputError
-from tritongen.errors.explanations import CodePage, explanations
-from tritongen.model.code_choice import near_codes
-from tritongen.model.codec import view
+from tritongen.cli.output import bold, dim, present, print_findings, say, terminal_width
+from tritongen.cli.parser import CommandParser
 
 if TYPE_CHECKING:
-    from tritongen.repository.explain import Explained
+    from tritongen.api import ExplainedCode, ExplainedModel
 
 EXAMPLES = """\
   tritongen explain magika                      every value of magika's configuration
@@ -45,44 +33,30 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print every reason, or what a code stands for."""
+    from tritongen import api
+
     if _CODE.fullmatch(options.model):
-        return _explain_code(options)
-    from tritongen.repository.explain import explain
+        code = api.explain_code(options.model)
+        present(options.format, code.to_dict, lambda: _print_code(code))
+        return int(code.exit_code)
+    found = api.explain(
+        options.model, options.field, models=options.models, repository=options.repository
+    )
+    present(options.format, found.to_dict, lambda: _print(found))
+    return int(found.exit_code)
 
-    result = explain(models_folder(options), options.repository, options.model, options.field)
-    present(options.format, lambda: _json(result), lambda: _print(result))
-    return int(ExitCode.OK)
 
-
-def _explain_code(options: argparse.Namespace) -> int:
-    """One code of the table.
-
-    Raises:
-        InvalidInputError: TG009, there is no such code.
-    """
-    wanted = options.model.upper()
-    code = CODES.get(wanted)
-    if code is None:
-        near = ", ".join(near_codes(wanted))
-        raise InvalidInputError("TG009", f"there is no code {wanted}", fix=f"Near it: {near}.")
-
-    known = explanations().get(code.id, CodePage("", ()))
-
-    def show() -> None:
-        say(f"{bold(code.id)} {code.title}")
-        for paragraph in known.meaning.split("\n\n"):
-            for line in _wrapped(paragraph):
-                say(f"  {line}")
-        say(f"  → {code.fix}")
-        for example in known.examples:
-            say()
-            say(f"  {dim('for example')}")
-            for line in example.splitlines():
-                say(f"    {line}")
-
-    document = {**view(code, "id", "title", "fix"), **view(known, "meaning", "examples")}
-    present(options.format, lambda: document, show)
-    return int(ExitCode.OK)
+def _print_code(found: "ExplainedCode") -> None:
+    say(f"{bold(found.code.id)} {found.code.title}")
+    for paragraph in found.page.meaning.split("\n\n"):
+        for line in _wrapped(paragraph):
+            say(f"  {line}")
+    say(f"  → {found.code.fix}")
+    for example in found.page.examples:
+        say()
+        say(f"  {dim('for example')}")
+        for line in example.splitlines():
+            say(f"    {line}")
 
 
 def _wrapped(paragraph: str) -> list[str]:
@@ -91,23 +65,7 @@ def _wrapped(paragraph: str) -> list[str]:
     return textwrap.wrap(" ".join(paragraph.split()), (terminal_width(sys.stdout) or 100) - 2)
 
 
-def _json(result: "Explained") -> dict[str, object]:
-    return {
-        "model": result.model,
-        "values": [
-            {
-                **view(item, "field", "value"),
-                "source": item.reason.source,
-                "reason": item.reason.sentence,
-                "numbers": dict(item.reason.numbers),
-            }
-            for item in result.values
-        ],
-        "findings": findings_json(result.findings),
-    }
-
-
-def _print(result: "Explained") -> None:
+def _print(result: "ExplainedModel") -> None:
     from tritongen.planner.context import show_number
 
     for item in result.values:

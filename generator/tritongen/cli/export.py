@@ -5,6 +5,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json
 from tritongen.cli import output
 from tritongen.cli.output import dim, good, say
 from tritongen.cli.parser import CommandParser, known_models
@@ -100,7 +101,7 @@ def _json(target: str, result: "ExportResult") -> dict[str, object]:
         ],
         "files": [item.path for item in result.files],
         "differences": [view(item, "path", "kind") for item in result.differences],
-        "findings": output.findings_json(result.findings),
+        "findings": findings_json(result.findings),
     }
 
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say, severe
 from tritongen.cli.parser import CommandParser, models_folder
-from tritongen.errors import ExitCode
-from tritongen.model.codec import shallow, view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
-    from tritongen.model.facts import OnnxFacts
+    from tritongen.api import InspectedFolder
     from tritongen.model.tensors import TensorSpec
-    from tritongen.repository.inspect import InspectedModel, InspectionResult
+    from tritongen.repository.inspect import InspectedModel
 
 EXAMPLES = """\
   tritongen inspect ./models                 what is there, and can Triton serve it?
@@ -36,76 +34,28 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inspect and print; exit 1 when a model cannot be served."""
-    from tritongen.repository.inspect import inspect_models
+    from tritongen import api
 
     with output.ProgressBar() as bar:
-        result = inspect_models(
+        found = api.inspect(
             models_folder(options),
-            options.repository,
+            repository=options.repository,
             trial=options.trial,
-            code=not options.untrusted,
-            progress=lambda project: output.telling(project, lambda _name: None),
-            download=bar,
+            untrusted=options.untrusted,
+            progress=bar.told,
+            notice=output.say_error,
         )
     output.present(
-        options.format,
-        lambda: {
-            "models": [_json(item) for item in result.models],
-            "findings": output.findings_json(result.findings),
-        },
-        lambda: _print_all(result, quote(str(options.models))),
+        options.format, found.to_dict, lambda: _print_all(found, quote(str(options.models)))
     )
-    return int(ExitCode.FINDINGS if _unservable(result) else ExitCode.OK)
+    return int(found.exit_code)
 
 
-def _unservable(result: "InspectionResult") -> dict[str, list[str]]:
-    """The codes of every model that cannot be served and is wanted, by its name."""
-    return {
-        item.facts.name: sorted(
-            {one.code for one in item.findings if one.severity is Severity.ERROR}
-        )
-        for item in result.models
-        if item.wanted and not item.facts.servable
-    }
-
-
-def _json(item: "InspectedModel") -> dict[str, object]:
-    facts, graph = item.facts, item.facts.graph
-    return {
-        **view(facts, "name", "path", "format", "servable"),
-        **view(item, "batchable", "batch_reason", "evidence"),
-        "versions": [version.number for version in facts.versions],
-        "inputs": [_tensor_json(spec) for spec in facts.inputs],
-        "outputs": [_tensor_json(spec) for spec in facts.outputs],
-        **view(facts, "parameters", "weight_bytes"),
-        "precisions": dict(facts.precisions),
-        "callees": facts.python.callees if facts.python is not None else [],
-        "graph": view(graph, "operators", "critical_path", "width") if graph is not None else None,
-        "onnx": _onnx_json(facts.onnx) if facts.onnx is not None else None,
-        "axes": [
-            view(axis, "input", "axis", "symbol", "verdict", "bound", "tried") for axis in item.axes
-        ],
-        "findings": output.findings_json(item.findings),
-        "cures": item.fixes,
-    }
-
-
-def _onnx_json(facts: "OnnxFacts") -> dict[str, object]:
-    pairs = {"opsets": facts.opsets, "quantized_operators": facts.quantized_operators}
-    return {**shallow(facts, whole=True), **{key: dict(found) for key, found in pairs.items()}}
-
-
-def _tensor_json(spec: "TensorSpec") -> dict[str, object]:
-    from tritongen.model.tensors import json_shape
-
-    return {**shallow(spec, whole=True), "shape": json_shape(spec.shape)}
-
-
-def _print_all(result: "InspectionResult", models: str) -> None:
+def _print_all(result: "InspectedFolder", models: str) -> None:
     for model in result.models:
         _print(model)
     output.print_findings(result.findings)
-    output.print_left_out(_unservable(result))
+    output.print_left_out(result.unservable)
     fixable = [item.facts.name for item in result.models if item.fixes]
     for name in fixable[:3]:
         output.suggest(f"tritongen optimize {models} -m {quote(name)} --fix")

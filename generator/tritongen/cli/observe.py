@@ -6,6 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say
 from tritongen.cli.parser import (
@@ -139,7 +140,7 @@ def _json(
         ],
         "written": written,
         "csv": csv,
-        "findings": output.findings_json(found.findings),
+        "findings": findings_json(found.findings),
     }
 
 

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say
 from tritongen.cli.parser import CommandParser, gibibytes, models_folder, positive_float
@@ -132,7 +133,7 @@ def _json(model: "OptimizedModel") -> dict[str, object]:
         **view(model, "name", "steps"),
         "variants": [_variant_json(variant) for variant in model.variants],
         "chosen": model.chosen,
-        "findings": output.findings_json(model.findings),
+        "findings": findings_json(model.findings),
     }
 
 

@@ -7,19 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
+from tritongen.api.documents import error_json, whole_document
 from tritongen.errors import ExitCode, TritongenError
-from tritongen.model.codec import encode, view
+from tritongen.model.codec import view
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.printable import json_text, printable, printable_line
 
 if TYPE_CHECKING:
     from tritongen.repository.compare import Difference
-    from tritongen.repository.project import Project
     from tritongen.triton.server import ModelStatus
 
-SCHEMA_VERSION = 1
-# Names of models whose code is told of.
-_MAX_NAMES = 3
 
 # An option of the whole command line.
 _wishes = {"quiet": False}
@@ -98,8 +95,7 @@ def emit(document: str) -> None:
 
 def document_text(document: Mapping[str, object], *, ascii_only: bool = False) -> str:
     """The JSON text of one object, whose values may be dataclasses, with its schema version."""
-    whole = encode({"schema_version": SCHEMA_VERSION, **document}, whole=True)
-    return json_text(whole, indent=2, ascii_only=ascii_only)
+    return json_text(whole_document(document), indent=2, ascii_only=ascii_only)
 
 
 def emit_json(document: Mapping[str, object]) -> None:
@@ -222,11 +218,6 @@ def readiness(models: "Sequence[ModelStatus]") -> ExitCode:
     return ExitCode.OK if all(one.ready for one in models) else ExitCode.FINDINGS
 
 
-def left_out_json(items: Iterable[Finding]) -> list[dict[str, object]]:
-    """Models that are not served as JSON, each with the error that says why."""
-    return [{"name": item.model, **view(item, "code", "message", "fix")} for item in items]
-
-
 def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
     """The last word on models that are not served, whose findings stand above it.
 
@@ -238,28 +229,6 @@ def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
         say(severe(f"not served: {told}", Severity.ERROR))
         purpose = "each fix stands above; `serve: false` leaves a model out on purpose"
         say(dim(f"  → {purpose}"))
-
-
-def findings_json(items: Iterable[Finding]) -> list[dict[str, object]]:
-    """Findings as JSON, each with its place beside the rest."""
-    return [
-        {
-            **view(item, "code", "severity", "message", "fix", "model"),
-            **view(item.location, "path", "line", "field"),
-        }
-        for item in items
-    ]
-
-
-def error_json(problem: TritongenError) -> dict[str, object]:
-    """An error as JSON."""
-    return {
-        "code": problem.code,
-        "message": problem.what,
-        "where": problem.where,
-        "fix": problem.fix,
-        "details": list(problem.details),
-    }
 
 
 def report_error(problem: TritongenError, *, as_json: bool) -> None:
@@ -326,6 +295,13 @@ class ProgressBar:
         sys.stderr.flush()
         self._shown = True
 
+    def told(self, what: str, done: int, total: int) -> None:
+        """Progress of the API: what has no measure yet is a line of its own."""
+        if what and not done and not total:
+            progress(f"{what} …")
+        else:
+            self(what, done, total)
+
 
 def suggest(command: str) -> None:
     """Name the next command, on a terminal or not; JSON has no such line."""
@@ -335,49 +311,9 @@ def suggest(command: str) -> None:
     say(f"{dim('next:')} {command}")
 
 
-def telling(project: "Project", progress: Callable[[str], None]) -> Callable[[str], None]:
-    """The progress of trials, which first tells of code that has not been met before.
-
-    Args:
-        project: whose models are tried.
-        progress: told the name of each model.
-    """
-    code = programs(project)
-
-    def progressing(name: str) -> None:
-        if name in code:
-            tell_of_code(project.root, code)
-        progress(name)
-
-    return progressing
-
-
-def programs(project: "Project") -> frozenset[str]:
-    """Models that are code of whoever made them."""
-    return frozenset(facts.name for facts in project.models if facts.format.is_code)
-
-
 def tell_of_code(folder: Path, names: Collection[str], *, served: bool = False) -> None:
-    """One line on stderr, the first time that code of a folder runs for this project.
+    """One line on stderr, the first time that code of a folder runs; see `code_notice`."""
+    from tritongen.api.code_notice import code_notice
 
-    Args:
-        folder: of the models.
-        names: of the models, or of what in tritongen.yaml names code.
-        served: whether it then runs in a server, too.
-    """
-    from tritongen.repository.project import remember_code
-
-    if not names or not remember_code(folder):
-        return
-    from tritongen.system.sandbox import sandbox_gaps
-
-    shown = ", ".join(sorted(names)[:_MAX_NAMES])
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    gaps = sandbox_gaps()
-    walls = "; ".join(gaps) if gaps else "no network, files of its own only"
-    doctor = ", see `tritongen doctor`" if gaps else ""
-    then = " and then in a server" if served else ""
-    say_error(
-        f"code of {folder} runs in a sandbox ({walls}{doctor}){then}: {shown}{more}; "
-        "--untrusted forbids it"
-    )
+    if text := code_notice(folder, names, served=served):
+        say_error(text)

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from tritongen.api import arguments
 from tritongen.cli.output import terminal_width
-from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.errors import InvalidInputError
 
 T = TypeVar("T")
 _UNIT_S = {
@@ -26,7 +27,8 @@ else:
     Subparsers = Any
 # The variable that `--untrusted` is taken from.
 UNTRUSTED = "TRITONGEN_UNTRUSTED"
-DEFAULT_REPOSITORY = Path("model_repository")
+DEFAULT_REPOSITORY = arguments.DEFAULT_REPOSITORY
+existing_folder, writable_file = arguments.existing_folder, arguments.writable_file
 # Of help where there is no terminal.
 _USUAL_WIDTH = 80
 
@@ -140,11 +142,9 @@ def models_folder(options: argparse.Namespace) -> Path:
     Raises:
         InvalidInputError: TG002, there is no such thing, or none is known.
     """
-    from tritongen.repository.project import last_models
-
-    # Whoever prints a command for the same models finds the folder in the options, too.
-    options.models = options.models or last_models(options.repository)
-    return options.models if options.models.is_file() else existing_folder(options.models)
+    found = arguments.models_path(options.models, options.repository)
+    options.models = found  # for whoever prints a command for the same models
+    return found
 
 
 def known_models(options: argparse.Namespace) -> Path | None:
@@ -162,36 +162,6 @@ def known_repository(options: argparse.Namespace) -> Path | None:
     """The repository that is named, else the usual one where there is one."""
     usual = DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.is_dir() else None
     return options.repository or usual
-
-
-def existing_folder(path: Path) -> Path:
-    """The path when it is a folder.
-
-    Raises:
-        InvalidInputError: TG002, it is not.
-    """
-    if not path.is_dir():
-        what = "is not a folder" if path.exists() else "does not exist"
-        raise InvalidInputError("TG002", what, where=str(path))
-    return path
-
-
-def writable_file(path: Path) -> Path:
-    """The path when a file can be written there: told before the work, not after it.
-
-    Raises:
-        EnvironmentProblem: TG004, it is a folder, or its own folder is missing or closed.
-    """
-    what = ""
-    if path.is_dir():
-        what = "is a folder"
-    elif not path.parent.is_dir():
-        what = "its folder is a file" if path.parent.exists() else "there is no such folder"
-    elif not path.exists() and not os.access(path.parent, os.W_OK | os.X_OK):
-        what = "permission denied"
-    if what:
-        raise EnvironmentProblem("TG004", f"cannot be written: {what}", where=str(path))
-    return path
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):

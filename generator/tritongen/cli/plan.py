@@ -10,24 +10,10 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say
-from tritongen.cli.parser import (
-    DEFAULT_REPOSITORY,
-    CommandParser,
-    models_folder,
-    positive_int,
-    writable_file,
-)
-from tritongen.errors import ExitCode
-from tritongen.model.codec import shallow, significant, view
+from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, models_folder, positive_int
 
 if TYPE_CHECKING:
-    from tritongen.fleet.capacity.capacity_plan import (
-        CapacityPlan,
-        ModelForecast,
-        Option,
-        Range,
-        ServicePlan,
-    )
+    from tritongen.fleet.capacity.capacity_plan import CapacityPlan, ModelForecast, Option
     from tritongen.fleet.plan_fleet import FleetPlan
     from tritongen.model.findings import Finding
 
@@ -72,121 +58,23 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Plan, print the options, store the best one."""
-    from tritongen.fleet.plan_fleet import PlanOptions, plan
+    from tritongen import api
 
-    if options.output is not None and not options.dry_run:
-        writable_file(options.output)
-    planned = plan(
-        models_folder(options),
-        PlanOptions(
-            repository=options.repository,
-            catalogue=options.catalogue,
-            price_list=options.price_list,
-            provider=options.provider,
-            region=options.region,
-            machines=tuple(options.machine),
-            trial=not options.no_trial,
-            write=not options.dry_run,
-            output=options.output,
-        ),
-        lambda name: output.progress(f"trying {name} …"),
+    choices = api.PlanOptions(
+        repository=options.repository,
+        catalogue=options.catalogue,
+        price_list=options.price_list,
+        provider=options.provider,
+        region=options.region,
+        machines=tuple(options.machine),
+        trial=not options.no_trial,
+        write=not options.dry_run,
+        output=options.output,
     )
-    top = options.top
-    output.present(options.format, lambda: _json(planned, top), lambda: _print(planned, options))
-    if planned.plan.best is None:
-        return int(ExitCode.GOAL_NOT_MET)
-    return int(ExitCode.FINDINGS if planned.left_out else ExitCode.OK)
-
-
-def _json(planned: "FleetPlan", top: int) -> dict[str, object]:
-    plan = planned.plan
-    return {
-        "options": [_option(option) for option in plan.options[:top]],
-        "considered": len(plan.options),
-        "traffic": [
-            {
-                "model": one.model,
-                "mean_per_s": significant(one.mean_rate),
-                "peak_per_s": significant(one.peak_rate),
-                "pattern": one.pattern,
-            }
-            for one in plan.traffic
-        ],
-        "lower_bound_usd_per_month": significant(plan.lower_bound_usd_per_month),
-        "nearest": [
-            {**shallow(near, whole=True), "usd_per_month": significant(near.usd_per_month)}
-            for near in plan.nearest
-        ],
-        "assumptions": plan.assumptions,
-        "plan_file": planned.path,
-        "left_out": output.left_out_json(planned.left_out),
-        "findings": output.findings_json(planned.findings),
-    }
-
-
-def _option(option: "Option") -> dict[str, object]:
-    machine, worst, usage = option.machine, option.worst, option.utilization
-    return {
-        "machine": machine.name,
-        **view(machine, "provider", "region", "usd_per_hour", "price_date", "price_source"),
-        "replicas": {"min": option.least, "max": option.most},
-        "services": [_service(service) for service in option.services],
-        "usd_per_month": significant(option.usd_per_month),
-        "static_usd_per_month": significant(option.static_usd_per_month),
-        "usd_per_million": significant(option.usd_per_million),
-        "p99_us": _range_us(worst.p99_s) if worst is not None else None,
-        "utilization": {"mean": significant(usage[0]), "peak": significant(usage[1])}
-        if usage
-        else None,
-        "spare": significant(1.0 - usage[1]) if usage else None,
-        "binding": option.binding,
-        "lower_bound_ratio": significant(option.lower_bound_ratio),
-        **view(option, "feasible", "reason", "estimate"),
-    }
-
-
-def _service(service: "ServicePlan") -> dict[str, object]:
-    return {
-        **view(service, "name", "models"),
-        "cpus": service.placement.cores,
-        **view(service, "memory_bytes", "instances", "threads"),
-        "split": [
-            {
-                "model": one.name,
-                **view(one, "instances", "threads"),
-                "max_batch_size": one.max_batch,
-                "queue_delay_us": None if one.delay_s is None else _us(one.delay_s),
-            }
-            for one in service.placement.models
-        ],
-        "policy": service.policy,
-        "replicas": {
-            "min": service.least,
-            "max": service.most,
-            "mean": significant(service.mean_paid),
-        },
-        "hourly": service.hourly,
-        "rate_per_s": significant(service.rate_per_s),
-        "concurrency": service.concurrency,
-        "latency": [
-            {
-                **view(one, "model", "percentile"),
-                "us": _range_us(one.latency_s),
-                "goal_us": _us(one.limit_s),
-                "stated": one.stated,
-                "late_share": significant(one.late_share),
-            }
-            for one in service.forecasts
-        ],
-    }
-
-
-def _range_us(latency_s: "Range") -> dict[str, float]:
-    return {"value": _us(latency_s.value), "low": _us(latency_s.low), "high": _us(latency_s.high)}
-
-
-def _us(seconds: float) -> float:
-    return round(seconds * 1e6, 1)
+    with output.ProgressBar() as bar:
+        planned = api.plan(models_folder(options), choices, top=options.top, progress=bar.told)
+    output.present(options.format, planned.to_dict, lambda: _print(planned.fleet, options))
+    return int(planned.exit_code)
 
 
 def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:

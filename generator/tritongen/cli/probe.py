@@ -26,8 +26,7 @@ from tritongen.cli.time_limit import time_limit
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.cli.probe_output import ProbeResults
-    from tritongen.probe.probe_request import ModelChoice, ProbeRequest, Tell
+    from tritongen.probe.probe_request import ModelChoice, ProbeRequest
     from tritongen.probe.questions.goal_and_knee import LoadSearch
     from tritongen.probe.workload import Load
 
@@ -192,39 +191,22 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print; the exit code tells what ended it."""
-    from tritongen.cli.probe_output import ProbeResults, deliver
+    from tritongen import api
+    from tritongen.cli.probe_output import deliver
 
     _check_question(args)
     if args.compare:
-        from tritongen.probe.questions.comparison import compare_files
-
-        before, after = args.compare
-        comparisons = compare_files(before, after, args.tolerance)
-        return deliver(args, ProbeResults(None, comparisons=comparisons))
+        return deliver(args, api.compare_probes(*args.compare, tolerance=args.tolerance))
     with ProgressBar() as bar, time_limit(args.timeout):
-        found = _measure(args, _live(bar) if sys.stderr.isatty() else None)
+        found = api.probe(
+            _request(args),
+            find=_search(args) if args.goal or args.find else None,
+            against=args.against,
+            both_clients=args.client == "both",
+            tolerance=args.tolerance,
+            progress=bar if sys.stderr.isatty() else None,
+        )
     return deliver(args, found)
-
-
-def _measure(args: argparse.Namespace, tell: "Tell | None") -> "ProbeResults":
-    """What was asked for; answers and comparisons are empty where there was no such question."""
-    from tritongen.cli.probe_output import ProbeResults
-    from tritongen.probe.questions.comparison import compare_against, compare_clients
-
-    request = _request(args)
-    if args.against:
-        found = compare_against(Path.cwd(), request, args.against, args.tolerance, tell)
-        return ProbeResults(found[0], comparisons=found[1])
-    if args.client == "both":
-        found = compare_clients(Path.cwd(), request, args.tolerance, tell)
-        return ProbeResults(found[0], comparisons=found[1], compared=("fast", "tritonclient"))
-    if args.goal or args.find:
-        from tritongen.probe.questions.goal_and_knee import search
-
-        return ProbeResults(*search(Path.cwd(), request, _search(args), tell))
-    from tritongen.probe.probe_models import probe
-
-    return ProbeResults(probe(Path.cwd(), request, tell))
 
 
 def _check_question(args: argparse.Namespace) -> None:
@@ -265,12 +247,6 @@ def _search(args: argparse.Namespace) -> "LoadSearch":
         first=levels[0] if levels else None,
         most=levels[-1] if len(levels) > 1 else None,
     )
-
-
-def _live(bar: ProgressBar) -> "Tell":
-    from tritongen.probe.report.tables import live_line
-
-    return lambda model, load, update: bar(live_line(model, load, update), 0, 0)
 
 
 def _request(args: argparse.Namespace) -> "ProbeRequest":

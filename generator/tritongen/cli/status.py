@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import findings_json
 from tritongen.cli import output
 from tritongen.cli.output import say
 from tritongen.cli.parser import (
@@ -70,7 +71,7 @@ def _json(result: "ServerStatus") -> dict[str, object]:
     return {
         **view(result, "runtime", "version", "repository", "log", "endpoints"),
         "models": output.states_json(result.models),
-        "drift": output.findings_json(result.drift),
+        "drift": findings_json(result.drift),
     }
 
 

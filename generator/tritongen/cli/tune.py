@@ -71,6 +71,7 @@ _TYPES: dict[str, Callable[[str], object]] = {
 
 def run(options: argparse.Namespace) -> int:
     """Tune, print, and tell by the exit code whether the goals are met."""
+    from tritongen.api.code_notice import programs
     from tritongen.cli.tune_output import document, print_report
     from tritongen.repository.project import load_project
     from tritongen.repository.stored_variants import with_selection
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         writable_file(options.html)
     wanted = declared_options(TuneOptions, options)
     project = with_selection(load_project(models_folder(options), options.repository))
-    output.tell_of_code(project.root, output.programs(project), served=True)
+    output.tell_of_code(project.root, programs(project), served=True)
     with Live() as live:
         report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
     output.present(

@@ -4,11 +4,11 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from tritongen.api.documents import left_out_json
 from tritongen.cli.output import (
     bold,
     dim,
     good,
-    left_out_json,
     print_findings,
     print_left_out,
     print_table,

@@ -1,23 +1,13 @@
 """`tritongen verify`."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import (
-    ProgressBar,
-    good,
-    present,
-    print_table,
-    severe,
-    suggest,
-    tell_of_code,
-)
-from tritongen.cli.parser import CommandParser, existing_folder
+from tritongen.cli import output
+from tritongen.cli.output import good, severe
+from tritongen.cli.parser import CommandParser
 from tritongen.cli.server_options import add_server_options, server_access
 from tritongen.cli.time_limit import time_limit
-from tritongen.errors import ExitCode
-from tritongen.model.codec import view
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
@@ -52,46 +42,35 @@ def register(parser: CommandParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compare and print; exit 1 when an output differs, or a model is stale or not compared."""
-    from tritongen.serving.verify import verify
+    from tritongen import api
 
     access = server_access(options)
-    with ProgressBar() as bar, time_limit(options.timeout):
-        models = verify(
-            Path.cwd(),
-            existing_folder(options.repository),
-            endpoint=access.endpoint(options.url) if options.url else None,
+    with output.ProgressBar() as bar, time_limit(options.timeout):
+        verified = api.verify(
+            options.repository,
+            url=options.url,
+            access=access,
             data={
-                model: Path(path)
-                for model, _, path in (text.rpartition("=") for text in options.data)
+                model: path for model, _, path in (text.rpartition("=") for text in options.data)
             },
             seed=options.seed,
-            code=not options.untrusted,
-            tell=lambda name: tell_of_code(options.repository, {name}),
+            untrusted=options.untrusted,
             progress=bar,
+            notice=output.say_error,
         )
-    present(
-        options.format,
-        lambda: {"models": [_json(model) for model in models]},
-        lambda: _print(models, own=not options.url),
+    output.present(
+        options.format, verified.to_dict, lambda: _print(verified.models, own=not options.url)
     )
-    return int(ExitCode.OK if all(model.ok for model in models) else ExitCode.FINDINGS)
+    return int(verified.exit_code)
 
 
 def _print(models: "Sequence[VerifiedModel]", *, own: bool) -> None:
-    print_table(
+    output.print_table(
         ("model", "verdict", "greatest difference", ""),
         [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
     )
     if own and any(one.stale for one in models):
-        suggest("tritongen restart, then tritongen verify")
-
-
-def _json(model: "VerifiedModel") -> dict[str, object]:
-    return {
-        **view(model, "name", "ok", "verdict"),
-        "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
-        "reason": model.reason,
-    }
+        output.suggest("tritongen restart, then tritongen verify")
 
 
 def _verdict(model: "VerifiedModel") -> str:

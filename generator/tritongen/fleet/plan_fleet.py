@@ -67,7 +67,7 @@ class PlanOptions:
         output: where to store it instead.
     """
 
-    repository: Path
+    repository: Path = Path("model_repository")
     catalogue: Path | None = None
     price_list: Path | None = None
     provider: str = ""
