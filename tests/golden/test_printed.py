@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from support.probe import a_level
+from tritongen.api.probing import ProbedLoads
+from tritongen.api.verifying import VerifiedRepository
 from tritongen.cli import (
     doctor,
     observe,
@@ -107,8 +109,7 @@ def verifications() -> None:
     verify._print(models, own=True)
     for own in (True, False):
         verify._print([models[0], stale], own=own)
-    for one in (*models, stale):
-        shown(verify._json(one))
+    shown(VerifiedRepository((*models, stale)).to_dict())
 
 
 def optimisations() -> None:
@@ -242,17 +243,17 @@ def tunings() -> None:
 ENVIRONMENT = Environment("2026-01-01T00:00:00Z", "tritongen 1", "triton 2", "http host:8000", {})
 
 
-def probe_results() -> Iterator[tuple[str, probe_output.ProbeResults]]:
+def probe_results() -> Iterator[tuple[str, ProbedLoads]]:
     level = a_level()
     open_level = a_level("n", OpenLoop(50.0), 50.0, failed=3)
     unsure = a_level(verdict=LevelVerdict.UNSTABLE)
     report = ProbeReport(ENVIRONMENT, [level, open_level])
-    yield "plain", probe_output.ProbeResults(report)
+    yield "plain", ProbedLoads(report)
     own = replace(ENVIRONMENT, measured_on="a backend of our own")
-    yield "own backend", probe_output.ProbeResults(ProbeReport(own, [unsure]))
+    yield "own backend", ProbedLoads(ProbeReport(own, [unsure]))
     lost = EnvironmentProblem("TG814", "the server is gone")
-    yield "lost", probe_output.ProbeResults(replace(report, levels=[level], problem=lost))
-    yield "interrupted", probe_output.ProbeResults(replace(report, levels=[level], interrupted=2))
+    yield "lost", ProbedLoads(replace(report, levels=[level], problem=lost))
+    yield "interrupted", ProbedLoads(replace(report, levels=[level], interrupted=2))
     found = SearchAnswer("m", "goal", "p99<5ms", "rate", 90.0, 120.0, level, 110.0)
     none = SearchAnswer("m", "goal", "p99<1ms", "concurrency", None, 1.0, None, 110.0)
     answers = (
@@ -263,15 +264,15 @@ def probe_results() -> Iterator[tuple[str, probe_output.ProbeResults]]:
         SearchAnswer("m", "knee", "", "concurrency", 8.0, None, None, 110.0),
     )
     searched = ProbeReport(ENVIRONMENT, [level, unsure])
-    yield "answers", probe_output.ProbeResults(searched, answers)
-    yield "missed", probe_output.ProbeResults(searched, (none, found))
+    yield "answers", ProbedLoads(searched, answers)
+    yield "missed", ProbedLoads(searched, (none, found))
     yield (
         "missed, unsure",
-        probe_output.ProbeResults(searched, (replace(none, undecided="the time was up"),)),
+        ProbedLoads(searched, (replace(none, undecided="the time was up"),)),
     )
     yield (
         "missed and interrupted",
-        probe_output.ProbeResults(replace(searched, interrupted=15), (none,)),
+        ProbedLoads(replace(searched, interrupted=15), (none,)),
     )
     ratio = Interval(1.25, 1.1, 1.4)
     compared = [
@@ -281,12 +282,12 @@ def probe_results() -> Iterator[tuple[str, probe_output.ProbeResults]]:
             "m", "c = 8", "p50", 1000.0, 1010.0, Interval(1.01, 1.0, 1.02), Change.SAME
         ),
     ]
-    yield "compared", probe_output.ProbeResults(None, comparisons=compared)
+    yield "compared", ProbedLoads(None, comparisons=compared)
     worse = [
         FigureComparison("m", "c = 8", "p99", 1000.0, 1250.0, ratio, Change.WORSE),
         FigureComparison("m", "c = 8", "failures", 0.0, 0.05, None, Change.WORSE),
     ]
-    yield "worse", probe_output.ProbeResults(report, comparisons=[*compared, *worse])
+    yield "worse", ProbedLoads(report, comparisons=[*compared, *worse])
 
 
 def probes() -> None:
@@ -294,7 +295,7 @@ def probes() -> None:
         print(f"--- {name}")
         code = probe_output.deliver(Namespace(format="text", output=None), found)
         print(f"[{code}]")
-        document = probe_output._document(found, probe_output._problem(found))
+        document = found.to_dict()
         for level in document["levels"]:
             del level["timeline"], level["histograms"]
         shown(document)

@@ -27,6 +27,7 @@ UNHASHED = {
     "benchmarks/probe_bench_tools.py": "a peer, by its version",
     "benchmarks/tune_analyzer.py": "a peer, by its version",
     "scripts/lock.sh": "a word to the person who runs it",
+    "tests/golden/transcripts/client.txt": "a word to the person who runs the client",
     "tests/support/packages.py": "the wheel of this checkout, as users install it",
 }
 FETCHES = re.compile(
