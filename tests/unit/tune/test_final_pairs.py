@@ -50,6 +50,17 @@ def test_only_what_is_better_by_more_than_nothing_replaces_what_is_there(rates, 
     assert settled(WINNER, rivals, THROUGHPUT, history) == chosen
 
 
+def test_what_was_compared_is_not_compared_with_another_winner():
+    """A finished run is resumed: its choice stands in the repository, and may win a tie now."""
+    rates = {WINNER: 120.0, THERE: 100.0, BUILT: 90.0}
+    history = measured(rates, Rivals(THERE, BUILT, held=True))
+    now = Rivals(WINNER, BUILT, held=True)
+    assert pair_tasks(Candidate(1, 2, 16), now, THROUGHPUT, 1, 16.0, history) == ()
+    assert settled(Candidate(1, 2, 16), now, THROUGHPUT, history) == WINNER
+    # One that was killed goes on.
+    assert pair_tasks(WINNER, Rivals(THERE, BUILT, held=True), THROUGHPUT, 1, 16.0, history[:4])
+
+
 def test_eight_and_sixteen_clients_both_count_unless_somebody_says():
     rates = {WINNER: 100.0, THERE: 100.0, BUILT: 100.0}
     loads = {r.task.load for r in measured(rates, Rivals(THERE, BUILT, held=True))}

@@ -72,6 +72,9 @@ def pair_tasks(
     done = {
         (one.task.candidate, one.task.round) for one in history if one.task.purpose is Purpose.PAIR
     }
+    if done and winner not in {candidate for candidate, _ in done}:
+        # A finished run is resumed: its choice is today's configuration now, and wins the ties.
+        return ()
     rounds = max(_MIN_ROUNDS, min(_MAX_ROUNDS, int(seconds / len(arms))))
     each = max(_MIN_S, seconds / rounds / len(arms) - _BESIDE_S)
     loads = rivals.loads(objective)
