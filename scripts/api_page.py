@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 
 from tritongen import api
 
@@ -79,15 +80,16 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _node(item: object) -> tuple[ast.FunctionDef | ast.ClassDef, list[str]]:
-    source = textwrap.dedent(inspect.getsource(item))  # type: ignore[arg-type]  # one with source
-    source = source[re.search(r"^(def|class) ", source, re.MULTILINE).start() :]  # type: ignore[union-attr]  # it has one
-    (node,) = ast.parse(source).body
-    assert isinstance(node, ast.FunctionDef | ast.ClassDef)  # noqa: S101  (as the line above)
-    return node, source.splitlines()
+def _node(item: type | FunctionType) -> tuple[ast.FunctionDef | ast.ClassDef, list[str]]:
+    lines = textwrap.dedent(inspect.getsource(item)).splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith(("def ", "class ")))
+    for node in ast.parse("\n".join(lines[begin:])).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            return node, lines[begin:]
+    raise ValueError(f"{item} has no source")
 
 
-def _signature(function: object) -> list[str]:
+def _signature(function: FunctionType) -> list[str]:
     """As it stands in the source, without its docstring and remarks for linters."""
     node, lines = _node(function)
     return [re.sub(r"  # noqa.*", "", line) for line in lines[: node.body[0].lineno - 1]]
