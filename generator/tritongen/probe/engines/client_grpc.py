@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from tritongen.model.client_protocol import ClientProtocol
+from tritongen.probe.engines.client_bounds import MAX_ANSWER_BYTES
 from tritongen.probe.engines.client_engine import C, CallSlot, ClientEngine, Failure, message_of
 from tritongen.probe.engines.infer_calls import client_module
 from tritongen.probe.load_engine import FailureCode, clock_ns
@@ -18,7 +19,7 @@ from tritongen.triton.grpc_channel import call_metadata, channel_credentials
 from tritongen.triton.grpc_client import UNREACHABLE
 
 _CHANNEL = [
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # A server that comes back is seen within a second; gRPC's own steps go up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
