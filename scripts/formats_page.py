@@ -95,6 +95,7 @@ FILES = {
     "vllm_arguments": "vLLM engine arguments",
     "dali_pipeline": "DALI pipeline",
     "dali_python": "DALI pipeline in Python",
+    "config_template": "model of a TensorRT-LLM set, beside its version folders",
 }
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
-from tritongen.model.facts import DaliFacts, ModelFacts
+from tritongen.model.engine_facts import DaliFacts
+from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity
 from tritongen.system.paths import read_head
 

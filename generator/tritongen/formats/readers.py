@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tritongen.formats.aoti import read_aoti
+from tritongen.formats.config_template import read_template
 from tritongen.formats.dali import read_dali, read_dali_python
 from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.openvino import read_openvino
@@ -47,6 +48,7 @@ READERS: Mapping[ModelFormat, Reader] = {
     ModelFormat.VLLM: read_vllm,
     ModelFormat.DALI: read_dali,
     ModelFormat.DALI_PYTHON: read_dali_python,
+    ModelFormat.TEMPLATE: read_template,
     ModelFormat.SKLEARN_PICKLE: _unserved(
         "pickled scikit-learn model",
         "Triton has no backend for pickles, and loading one runs whatever code it holds",

@@ -15,7 +15,8 @@ from typing import Any
 
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
-from tritongen.model.facts import VLLM_MEMORY_SHARE, FileRef, ModelFacts, ModelVersion, VllmFacts
+from tritongen.model.engine_facts import VLLM_MEMORY_SHARE, VllmFacts
+from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity
 from tritongen.system.paths import read_head
 
@@ -52,6 +53,7 @@ class _Argument:
 _TEXT = _Argument((str,), "a text")
 _SWITCH = _Argument((bool,), "true or false")
 _COUNT = _Argument((int,), "a whole number of at least 1", 1)
+_GPUS = _Argument((int,), "a whole number from 1 to 4096", 1, 4096)
 _LENGTH = _Argument((int, str), "a whole number of at least 1, or a text such as 16k", 1)
 _SHARE = _Argument((int, float), "a number above 0 and up to 1", 1e-9, 1)
 # Of the arguments that stay from one version to the next.
@@ -63,8 +65,8 @@ _ARGUMENTS: Mapping[str, _Argument] = {
     "kv_cache_dtype": _TEXT,
     "download_dir": _TEXT,
     "served_model_name": _Argument((str, list), "a text, or a list of texts"),
-    "tensor_parallel_size": _COUNT,
-    "pipeline_parallel_size": _COUNT,
+    "tensor_parallel_size": _GPUS,
+    "pipeline_parallel_size": _GPUS,
     "max_num_seqs": _COUNT,
     "max_num_batched_tokens": _COUNT,
     "max_lora_rank": _COUNT,
@@ -96,27 +98,29 @@ def read_vllm(source: ModelSource) -> ModelFacts:
         DamagedError: TG102, it is no JSON object.
         OSError: it cannot be opened.
     """
-    arguments = _object(source.file)
-    findings = list(_faults(source, arguments))
+    facts = with_arguments(source.facts, _object(source.file))
+    files, more = _adapters(source, facts.vllm is not None and facts.vllm.lora)
+    versions = (ModelVersion(source.version, files),)
+    return replace(facts, versions=versions, findings=(*facts.findings, *more))
+
+
+def with_arguments(facts: ModelFacts, arguments: Mapping[str, Any]) -> ModelFacts:
+    """What the arguments say, and what is wrong with them."""
+    findings = list(_faults(facts, arguments))
     wrong = {item.location.field for item in findings if item.severity is Severity.ERROR}
     sound = {key: value for key, value in arguments.items() if key not in wrong}
     length = sound.get("max_model_len", 0)
-    facts = VllmFacts(
+    vllm = VllmFacts(
         model=sound.get("model", ""),
         tensor_parallel=sound.get("tensor_parallel_size", 1),
         pipeline_parallel=sound.get("pipeline_parallel_size", 1),
         memory_share=float(sound.get("gpu_memory_utilization", VLLM_MEMORY_SHARE)),
         max_length=length if isinstance(length, int) else 0,
+        statistics=not sound.get("disable_log_stats", False),
         lora=str(sound.get("enable_lora", False)).lower() == "true",
     )
-    files, more = _adapters(source, facts)
-    return replace(
-        source.facts,
-        vllm=facts,
-        producer=f"vLLM arguments for {facts.model}" if facts.model else "vLLM arguments",
-        versions=(ModelVersion(source.version, files),),
-        findings=(*findings, *more),
-    )
+    producer = f"vLLM arguments for {vllm.model}" if vllm.model else "vLLM arguments"
+    return replace(facts, vllm=vllm, producer=producer, findings=(*facts.findings, *findings))
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -132,9 +136,9 @@ def _object(path: Path) -> dict[str, Any]:
     return found
 
 
-def _faults(source: ModelSource, arguments: Mapping[str, Any]) -> Iterator[Finding]:
+def _faults(facts: ModelFacts, arguments: Mapping[str, Any]) -> Iterator[Finding]:
     """What vLLM would refuse, and what it may."""
-    tell = source.facts.finding
+    tell = facts.finding
     if "model" not in arguments:
         fix = 'Write "model": the name on the hub, or the folder on the server.'
         yield tell("TG152", 'no "model" is named', fix=fix, field="model")
@@ -151,12 +155,12 @@ def _faults(source: ModelSource, arguments: Mapping[str, Any]) -> Iterator[Findi
             yield tell("TG152", f'"{key}" is {shown}; it takes {known.words}', field=key)
     for key in ("model", "tokenizer"):
         if isinstance(arguments.get(key), str):
-            yield from _path(source, key, arguments[key])
+            yield from _path(facts, key, arguments[key])
 
 
-def _path(source: ModelSource, key: str, value: str) -> Iterator[Finding]:
+def _path(facts: ModelFacts, key: str, value: str) -> Iterator[Finding]:
     """A folder must be where the server looks for it."""
-    tell = source.facts.finding
+    tell = facts.finding
     if value.startswith("/"):
         if not os.path.lexists(value):
             message = f'"{key}" is {value}, which is not on this machine'
@@ -170,14 +174,12 @@ def _path(source: ModelSource, key: str, value: str) -> Iterator[Finding]:
         yield tell("TG154", message, severity=Severity.WARNING, fix=fix, field=key)
 
 
-def _adapters(
-    source: ModelSource, facts: VllmFacts
-) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:
+def _adapters(source: ModelSource, wanted: bool) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:
     """The file of adapters that `enable_lora` asks for, and paths in it that lead nowhere."""
     path = source.file.with_name(ADAPTERS_FILE)
     tell = source.facts.finding
     if not source.holds(path):
-        if not facts.lora:
+        if not wanted:
             return (), ()
         message = f'"enable_lora" is true, and there is no {ADAPTERS_FILE} beside {VLLM_FILE}'
         return (), (tell("TG152", message, fix="Add it: adapter names with their folders."),)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tritongen.model.engine_facts import DaliFacts, PlanFacts, TemplateFacts, VllmFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.tensors import DType, TensorSpec
 
@@ -27,6 +28,7 @@ class ModelFormat(StrEnum):
     VLLM = "vllm_arguments"
     DALI = "dali_pipeline"
     DALI_PYTHON = "dali_python"
+    TEMPLATE = "config_template"
     SKLEARN_PICKLE = "sklearn_pickle"
     KERAS = "keras"
     SAFETENSORS = "safetensors"
@@ -40,7 +42,6 @@ class ModelFormat(StrEnum):
             ModelFormat.PYTHON,
             ModelFormat.TORCHSCRIPT,
             ModelFormat.TORCH_AOTI,
-            ModelFormat.DALI_PYTHON,
         }
 
 
@@ -213,51 +214,6 @@ class PythonFacts:
         return self.sends if self.decoupled is None else self.decoupled
 
 
-# vLLM's own, of a GPU's memory.
-VLLM_MEMORY_SHARE = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class VllmFacts:
-    """What a vLLM model's engine arguments say.
-
-    Attributes:
-        model: name on the hub, or a folder of the server.
-        tensor_parallel: GPUs that each layer is split over.
-        pipeline_parallel: groups of GPUs that the layers are dealt out to.
-        memory_share: of each GPU's memory, which an engine takes when it starts.
-        max_length: tokens of a request and its answer together, 0 for the model's own.
-        lora: whether adapters are loaded.
-    """
-
-    model: str
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    memory_share: float = VLLM_MEMORY_SHARE
-    max_length: int = 0
-    lora: bool = False
-
-    @property
-    def gpus(self) -> int:
-        """That one engine takes."""
-        return self.tensor_parallel * self.pipeline_parallel
-
-
-@dataclass(frozen=True, slots=True)
-class DaliFacts:
-    """What a DALI pipeline written in Python says of itself in literals.
-
-    Attributes:
-        batch_size: rows of its greatest batch, 0 where no literal says it.
-        inputs: names of its external sources.
-        incomplete: those of them whose type or number of axes only a configuration can say.
-    """
-
-    batch_size: int = 0
-    inputs: tuple[str, ...] = ()
-    incomplete: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """Everything that inspection found in one model.
@@ -279,6 +235,8 @@ class ModelFacts:
         python: a `model.py`'s own facts.
         vllm: the facts of a vLLM model.
         dali: the facts of a DALI pipeline in Python.
+        plan: what a text beside a TensorRT plan says.
+        template: the configuration that is handed over with it.
         producer: what wrote the file, in its own words; empty where the format does not say.
         findings: what inspection and validation have to say.
         beside: files that lie beside the version folders; their `target` is relative to the
@@ -301,6 +259,8 @@ class ModelFacts:
     python: PythonFacts | None = None
     vllm: VllmFacts | None = None
     dali: DaliFacts | None = None
+    plan: PlanFacts | None = None
+    template: TemplateFacts | None = None
     producer: str = ""
     findings: tuple[Finding, ...] = ()
     beside: tuple[FileRef, ...] = ()

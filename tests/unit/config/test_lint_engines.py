@@ -13,6 +13,8 @@ from support.engine_models import (
     filled,
     write,
 )
+from support.lint import context, model_view
+from tritongen.config.lint import lint
 from tritongen.model.findings import Severity
 from tritongen.repository.check import check_repository
 
@@ -225,3 +227,33 @@ def test_a_dali_input_that_the_pipeline_does_not_have(tmp_path):
     wrong = 'input [ { name: "PICTURE" data_type: TYPE_UINT8 dims: [ -1 ] } ]\n'
     config = DALI["decoder/config.pbtxt"] + wrong
     assert codes(write(tmp_path, DALI | {"decoder/config.pbtxt": config})) == ["TG155"]
+
+
+PLAN = """backend: "tensorrt"
+platform: "tensorrt_plan"
+max_batch_size: 8
+input [ { name: "x" data_type: TYPE_FP32 dims: [ 4 ] } ]
+output [ { name: "y" data_type: TYPE_FP32 dims: [ 2 ] } ]
+instance_group [ { kind: KIND_GPU count: 1 } ]
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        (PLAN + "optimization { cuda { graphs: true graph_spec { batch_size: 8 } } }", []),
+        (PLAN + "optimization { cuda { output_copy_stream: true } }", []),
+        (PLAN + "optimization { cuda { graphs: true graph_spec { batch_size: 9 } } }", ["TG547"]),
+        (PLAN + "optimization { cuda { graphs: true graph_spec { } } }", ["TG547"]),
+        (PLAN + "optimization { cuda { graph_spec { batch_size: 1 } } }", ["TG614"]),
+        (
+            PLAN.replace('"tensorrt"', '"python"').replace('platform: "tensorrt_plan"\n', "")
+            + "optimization { cuda { graphs: true } }",
+            ["TG614"],
+        ),
+    ],
+)
+def test_fields_that_tensorrt_alone_reads(config, found):
+    view = model_view("m", config, files=("1/model.plan", "1/model.py"))
+    told = lint((view,), context(gpus=1))
+    assert [item.code for item in told if item.severity is not Severity.INFO] == found

@@ -42,7 +42,7 @@ def test_other_files_of_that_name_are_no_engine_arguments(tmp_path, text):
 def test_a_pipeline_in_python_says_its_batch_and_its_inputs(tmp_path):
     write(tmp_path, {"decoder/dali.py": DALI_PIPELINE})
     facts = inspected(tmp_path)["decoder"]
-    assert (facts.format, facts.format.is_code) == (ModelFormat.DALI_PYTHON, True)
+    assert facts.format is ModelFormat.DALI_PYTHON
     assert (facts.dali.batch_size, facts.dali.inputs, facts.dali.incomplete) == (64, ("IMAGE",), ())
     assert [ref.target for ref in facts.versions[0].files] == ["dali.py"]
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from tritongen.config.lint import (
     backend_onnxruntime,
     backends,
+    cuda_options,
     dali,
     ensembles,
     files_layout,
@@ -99,6 +100,8 @@ RULES: tuple[Rule, ...] = (
     backends.tensor_names,
     backends.refused_types,
     backends.optional_inputs,
+    cuda_options.read_by_tensorrt,
+    cuda_options.graph_sizes,
     shared_resources.limits,
     inputs_outputs.leading_dynamic,
     inputs_outputs.unused_batching,

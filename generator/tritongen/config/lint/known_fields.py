@@ -165,6 +165,8 @@ def backend_is_installed(model: LintedModel, context: LintContext) -> Iterator[F
         last = rules.until
         message = f'backend "{backend}" is in the images up to {last}; {release} does not have it'
         fix = f"Convert the model to ONNX, or use an image up to {last}."
+        if rules.own_scheduler:
+            fix = f"Use an image up to {last}."
         yield model.error("TG455", "backend", message, fix)
     elif rules and rules.since and not at_least(release, rules.since):
         message = f'"{rules.flavour or backend}" came with Triton {rules.since}'

@@ -4,6 +4,7 @@ Both batch requests while these are being answered. What Triton does before such
 batcher with a delay above all, only keeps requests from it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from tritongen.config.lint.instances import KIND_AUTO, KIND_GPU, KIND_MODEL, res
 from tritongen.config.lint.linted_model import LintedModel, Models
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import map_path
-from tritongen.model.facts import VllmFacts
+from tritongen.model.engine_facts import VllmFacts
 from tritongen.model.findings import Finding, Severity
 
 _VLLM_FILE = "model.json"
@@ -23,6 +24,8 @@ _LONG_DELAY_US = 10_000
 _ENGINE_PATH, _STRATEGY, _DEVICES = "gpt_model_path", "gpt_model_type", "gpu_device_ids"
 _TOKENIZER = "tokenizer_dir"
 _KV_SHARE = "kv_cache_free_gpu_mem_fraction"
+# Of one server; chosen.
+_MAX_GPUS = 1024
 # The backend's own default.
 _KV_DEFAULT = 0.9
 
@@ -111,7 +114,7 @@ def _trtllm_devices(model: LintedModel, context: LintContext) -> Iterator[Findin
     devices, field = model.parameters.get(_DEVICES, ""), map_path("parameters", _DEVICES)
     listed = [part.strip() for part in devices.replace(";", ",").split(",") if part.strip()]
     if listed and not _open(devices):
-        wrong = [part for part in listed if not part.isdecimal()]
+        wrong = [part for part in listed if not re.fullmatch(r"[0-9]{1,6}", part)]
         if wrong:
             message = f'{_DEVICES} is "{devices}"; it lists numbers: 0,1 or, by instance, 0,1;2,3'
             yield model.error("TG542", field, message)
@@ -174,7 +177,7 @@ def _engines(
     """GPUs, engines on each and the field that says so, of every group."""
     for group in resolved_groups(model, context):
         if group.kind == KIND_MODEL:
-            yield range(facts.gpus), group.count, f"{group.field}.count"
+            yield range(min(facts.gpus, _MAX_GPUS)), group.count, f"{group.field}.count"
         elif group.group is not None and group.group.gpus:
             yield tuple(group.group.gpus), group.count, f"{group.field}.count"
         else:

@@ -11,7 +11,8 @@ from tritongen.config.lint.repository_view import LintContext, ModelView
 from tritongen.config.pbtxt import Message, ParsedConfig, parse_config
 from tritongen.config.protobuf import dtype_of, new_model_config
 from tritongen.model.backends import BACKENDS, BackendRules
-from tritongen.model.facts import ModelFacts, ModelFormat, VllmFacts
+from tritongen.model.engine_facts import VllmFacts
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import at_least
 

@@ -1,55 +1,20 @@
-"""Placeholders of a configuration's template that nobody filled in: ``${engine_dir}``."""
+"""Placeholders of a configuration's template that nobody filled in."""
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tritongen.config.lint.linted_model import CONFIG_FILE, LintedModel
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.model.findings import Finding, Severity, finding
-
-_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-# Without these nothing can be served; the others read as unset.
-REQUIRED = frozenset({"engine_dir", "tokenizer_dir", "batching_strategy", "triton_backend"})
-_FIX = "Fill it in, as fill_template.py of TensorRT-LLM does."
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholder:
-    """One place that waits for a value; `quoted` where it stands within a text."""
-
-    name: str
-    line: int
-    quoted: bool
-
-
-def placeholders(text: str) -> Iterator[Placeholder]:
-    """Every placeholder of a configuration outside of its comments."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if "${" not in line:
-            continue
-        for match in _PLACEHOLDER.finditer(line):
-            quotes = re.findall(r"""(?<!\\)["']|#""", line[: match.start()])
-            inside = ""
-            for mark in quotes:
-                if mark == "#":
-                    if not inside:
-                        break
-                elif not inside:
-                    inside = mark
-                elif mark == inside:
-                    inside = ""
-            else:
-                yield Placeholder(match[1], number, bool(inside))
+from tritongen.model.template_places import REQUIRED, template_places
 
 
 def unfilled(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """Outside of a text the parser stops at one; within one the backend takes it for its value."""
-    for item in placeholders(model.view.config or ""):
-        message = f"placeholder ${{{item.name}}} is not filled in"
-        if not item.quoted:
+    for place in template_places(model.view.config or ""):
+        message = f"placeholder ${{{place.name}}} is not filled in"
+        if not place.quoted:
             severity, more = Severity.ERROR, ", and Triton's parser stops there"
-        elif item.name in REQUIRED:
+        elif place.name in REQUIRED:
             severity, more = Severity.ERROR, ", and nothing is served without its value"
         else:
             severity, more = Severity.INFO, "; the backend takes it for a setting left out"
@@ -57,13 +22,12 @@ def unfilled(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
             "TG541",
             severity,
             message + more,
-            fix=_FIX,
             model=model.name,
             path=f"{model.name}/{CONFIG_FILE}",
-            line=item.line,
+            line=place.line,
         )
 
 
 def stopped_lines(text: str) -> frozenset[int]:
     """Lines at which the parser stops for a placeholder alone."""
-    return frozenset(item.line for item in placeholders(text) if not item.quoted)
+    return frozenset(place.line for place in template_places(text) if not place.quoted)

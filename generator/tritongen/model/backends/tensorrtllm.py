@@ -1,11 +1,14 @@
-"""The tensorrtllm backend: the engine's part of a TensorRT-LLM set, without a file of its own."""
+"""The tensorrtllm backend: the engine's part of a set whose configurations are handed over."""
 
 from tritongen.model.backends import backend_rules as rule
+from tritongen.model.facts import ModelFormat
 
 TENSORRTLLM = rule.BackendRules(
     name="tensorrtllm",
-    artefacts=(),
+    artefacts=(rule.Artefact(ModelFormat.TEMPLATE, "config.pbtxt"),),
     since="23.10",
+    # No image of 26.11 was published.
+    until="26.10",
     optional_inputs=True,
     bf16_since="00.00",
     own_scheduler=True,
