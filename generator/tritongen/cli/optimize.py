@@ -160,6 +160,8 @@ def _print_model(model: "OptimizedModel", models: Path) -> None:
     for step in model.steps:
         mark = good("done") if step.applied else dim("left")
         say(f"  {mark} {step.name}: {step.reason}")
+        if step.command:
+            say(dim(f"       or a plan, made in the target's image: {step.command}"))
         if step.proof is not None and step.proof.tolerance:
             say(dim(f"       {_proof_text(step.proof)}"))
     if model.variants:
