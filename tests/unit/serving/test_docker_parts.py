@@ -59,13 +59,13 @@ def onnx_needs(ir: int, opset: int, domain: str = "ai.onnx") -> ModelNeeds:
 @pytest.mark.parametrize(
     ("backends", "needs", "tag", "words"),
     [
-        (("onnxruntime",), onnx_needs(9, 19), "26.07", "1.27.0 loads IR version 9, opset 19"),
-        (("onnxruntime",), onnx_needs(13, 26), "26.07", "loads IR version 13, opset 26"),
+        (("onnxruntime",), onnx_needs(9, 19), "26.08", "1.28.0 loads IR version 9, opset 19"),
+        (("onnxruntime",), onnx_needs(13, 26), "26.08", "loads IR version 13, opset 26"),
         (("onnxruntime",), onnx_needs(14, 26), "26.11", "m/1/model.onnx has IR version 14"),
         (("onnxruntime",), onnx_needs(9, 30), "26.11", "has opset 30 of ai.onnx, which its ONNX"),
         (("onnxruntime",), onnx_needs(9, 6, "ai.onnx.ml"), "26.11", "opset 6 of ai.onnx.ml"),
         # A domain that no release counts is left to the runtime.
-        (("onnxruntime",), onnx_needs(9, 99, "com.example"), "26.07", "loads IR version 9"),
+        (("onnxruntime",), onnx_needs(9, 99, "com.example"), "26.08", "loads IR version 9"),
         # Triton dropped TensorFlow after 25.02, whose ONNX Runtime ends at opset 21.
         (("onnxruntime", "tensorflow"), onnx_needs(10, 21), "25.02", "is the last release"),
         (("onnxruntime", "tensorflow"), onnx_needs(10, 22), "25.02", "1.20.1 does not load"),
