@@ -121,7 +121,6 @@ class Step:
         cures: codes of the findings that it removes.
         renamed: new name by old name, of inputs and outputs.
         overlay: fields of ModelConfig that go with it, as in `overlay:` of tritongen.yaml.
-        command: another way to the same, for who prefers it; empty for none.
     """
 
     name: str
@@ -132,7 +131,6 @@ class Step:
     cures: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     overlay: Mapping[str, object] = field(default_factory=dict)
-    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)

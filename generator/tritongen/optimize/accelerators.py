@@ -21,6 +21,7 @@ from tritongen.system.files import translated
 # Least and greatest size by input and position; shapes of a profile by its end: min, opt, max.
 Ranges = Mapping[tuple[str, int], tuple[int, int]]
 Profile = Mapping[str, str]
+_ENDS = ("min", "opt", "max")
 
 # Chosen: what an engine may take of the device's memory while it is made.
 _MAX_WORKSPACE_BYTES = 2**30
@@ -85,20 +86,29 @@ def _tensorrt(profile: Profile, precision: str, release: str) -> Step:
         f"TensorRT in {precision} with {shapes}, and a cache of engines that `up` keeps beside the "
         f"project{scales}; {_NOT_RUN}"
     )
-    return Step(
-        _TENSORRT[precision],
-        StepKind.ACCELERATOR,
-        False,
-        reason,
-        overlay=overlay,
-        command=_plan_command(profile) if precision == "FP16" else "",
-    )
+    return Step(_TENSORRT[precision], StepKind.ACCELERATOR, False, reason, overlay=overlay)
 
 
-def _plan_command(profile: Profile) -> str:
-    """What builds a plan instead, in the image and on the GPU that serve it."""
+def plan_command(step: Step) -> str:
+    """What builds a plan instead of TensorRT's variant in FP16; empty for all other steps."""
+    if step.name != _TENSORRT["FP16"]:
+        return ""
+    said = dict(_leaves(step.overlay))
     words = ["trtexec", "--onnx=model.onnx", "--saveEngine=model.plan", "--fp16"]
-    return shlex.join([*words, *(f"--{end}Shapes={text}" for end, text in profile.items())])
+    given = ((end, said.get(f"trt_profile_{end}_shapes")) for end in _ENDS)
+    return shlex.join([*words, *(f"--{end}Shapes={text}" for end, text in given if text)])
+
+
+def _leaves(tree: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of an overlay with its key."""
+    if isinstance(tree, Mapping):
+        for name, inner in tree.items():
+            yield from _leaves(inner, str(name))
+    elif isinstance(tree, list):
+        for inner in tree:
+            yield from _leaves(inner, key)
+    else:
+        yield key, str(tree)
 
 
 def _overlay(
@@ -116,7 +126,7 @@ def _profile(inputs: Sequence[JobInput], max_batch: int, ranges: Ranges) -> Prof
         return {}
     return {
         end: _shapes(inputs, 1 if end == "min" else max_batch, ranges, place)
-        for place, end in enumerate(("min", "opt", "max"))
+        for place, end in enumerate(_ENDS)
     }
 
 

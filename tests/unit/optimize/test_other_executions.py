@@ -16,7 +16,7 @@ from tritongen.model.kept_folders import ENGINE_CACHE
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Speedup, StepKind
 from tritongen.optimize import graph_execution, stages
-from tritongen.optimize.accelerators import accelerators, proven_ranges
+from tritongen.optimize.accelerators import accelerators, plan_command, proven_ranges
 from tritongen.optimize.child_jobs import (
     ChildJob,
     Gate,
@@ -181,6 +181,7 @@ def test_accelerators_are_those_of_the_target_s_device():
     assert [step.name for step in offered(isa=intel)] == ["tensorrt-fp16"]
     assert "Q/DQ" in offered(quantised=True)[1].reason
     assert "Q/DQ" not in offered()[0].reason
+    assert plan_command(offered(quantised=True)[1]) == ""
 
 
 def parameters_of(step) -> dict[str, str]:
@@ -209,7 +210,7 @@ def test_profiles_span_the_sizes_that_were_proven():
     assert parameters["trt_profile_min_shapes"] == "x:1x3x8"
     assert parameters["trt_profile_opt_shapes"] == "x:16x3x8"
     assert parameters["trt_profile_max_shapes"] == "x:16x3x32"
-    assert step.command == (
+    assert plan_command(step) == (
         "trtexec --onnx=model.onnx --saveEngine=model.plan --fp16 --minShapes=x:1x3x8 "
         "--optShapes=x:16x3x8 --maxShapes=x:16x3x32"
     )
