@@ -39,9 +39,12 @@ def register(parser: CommandParser) -> None:
     parser.add_argument("--image", default="", help="of the containers (default: the official one)")
     parser.add_argument(
         "--storage", default="", metavar="URI",
-        help="where a cluster finds the repository: pvc://CLAIM[/PATH], s3://, gs:// or as:// "
-        "(default: pvc://NAME-models)",
+        help="where a cluster finds the repository: pvc://CLAIM[/PATH], s3://, gs:// or as://; "
+        "DIGEST in it stands for the repository's (default: pvc://NAME-models/DIGEST)",
     )  # fmt: skip
+    parser.add_argument(
+        "--namespace", default="", help="of the cluster (default: the deployment's name)"
+    )
     parser.add_flags(
         parser.add_mutually_exclusive_group(),
         check="write nothing; exit 1 on drift",
@@ -68,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         name=options.name,
         image=options.image,
         storage=options.storage,
+        namespace=options.namespace,
         models=known_models(options),  # a repository without its models can be deployed, too
         plan=options.plan,
         mode=mode,

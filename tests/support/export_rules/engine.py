@@ -45,8 +45,15 @@ def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -
     for mount in entry.get("volumes") or ():
         if isinstance(mount, dict) and mount.get("target") == "/dev/shm":  # noqa: S108  (inside the container)
             shared = quantity((mount.get("tmpfs") or {}).get("size"))
+    command = [*(entry.get("entrypoint") or ()), *(entry.get("command") or ())]
     yield from check_server(
-        path, where, service, cpus=cpus, environment=environment, shared_bytes=shared
+        path,
+        where,
+        service,
+        cpus=cpus,
+        environment=environment,
+        shared_bytes=shared,
+        command=command,
     )
     grace = seconds_of(entry.get("stop_grace_period", ""))
     if grace is None or grace <= _TRITON_GRACE_S:

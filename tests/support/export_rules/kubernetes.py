@@ -14,7 +14,11 @@ __all__ = ["Documents", "check_cluster"]
 Documents = Sequence[tuple[str, Mapping[str, Any]]]
 
 _TRITON_GRACE_S = 30
+# A pod that serves is ready so soon; a client that is alone waits no longer.
+_READY_S = 1
+_AGE = "--grpc-max-connection-age="
 _PORT_NAME = 15
+_REMOTE = ("s3://", "gs://", "as://")
 _STORAGE = ("pvc://", "s3://", "gs://", "as://", "https://", "http://", "hf://")
 _OWN_FLAGS = ("--http-port", "--grpc-port", "--model-store", "--model-repository")
 
@@ -76,6 +80,10 @@ def _deployment(
             yield from _triton(path, place, box, volumes, service)
             yield from _probes(path, place, box, {8000}, service)
             yield from _grace(path, place, pod, box)
+            yield from _scratch(path, place, box, volumes, service)
+    if not pod.get("serviceAccountName"):
+        message = f"{where} runs under the account of everybody in the namespace"
+        yield _error("TG762", message, path, f"{where}.spec.template.spec")
 
 
 def _container(
@@ -135,6 +143,7 @@ def _triton(
         cpus=quantity(limits.get("cpu")),
         environment=environment,
         shared_bytes=_shared(box, volumes),
+        command=[*(box.get("command") or ()), *(box.get("args") or ())],
     )
 
 
@@ -171,6 +180,9 @@ def _probes(
             message = f"{where} {kind} may take longer than its period"
             yield _error("TG758", message, path, f"{where}.{kind}")
     start = box.get("startupProbe") or {}
+    if start.get("periodSeconds", 10) > _READY_S:
+        message = f"{where} serves, and is ready {start.get('periodSeconds', 10)} s later"
+        yield _error("TG758", message, path, f"{where}.startupProbe")
     patience = start.get("periodSeconds", 10) * start.get("failureThreshold", 3)
     if patience < service.replicas.start_up_s:
         message = (
@@ -190,6 +202,12 @@ def _grace(
         message = f"{where} refuses requests before its Service forgets it"
         fix = "Sleep some seconds in preStop."
         yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
+    ages = [str(one).removeprefix(_AGE) for one in box.get("args") or () if _AGE in str(one)]
+    # A tenth more at random, and what the Service needs to forget the pod.
+    if not ages or int(ages[-1]) * 1.1 > 1000 * pause / 2:
+        message = f"{where} keeps gRPC connections until it unloads its models"
+        fix = f"Set {_AGE}MILLISECONDS to less than half of preStop."
+        yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
     grace = pod.get("terminationGracePeriodSeconds", 30)
     if grace <= pause + _TRITON_GRACE_S:
         message = (
@@ -198,6 +216,25 @@ def _grace(
         )
         fix = f"Set terminationGracePeriodSeconds above {pause + _TRITON_GRACE_S}."
         yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
+
+
+def _scratch(
+    path: str,
+    where: str,
+    box: Mapping[str, Any],
+    volumes: Mapping[str, Any],
+    service: Service,
+) -> Iterator[Finding]:
+    """Whether a repository of an object store finds room, and somebody may read it."""
+    if not any(scheme in str(one) for one in box.get("args") or () for scheme in _REMOTE):
+        return
+    size = quantity((volumes["tmp"].get("emptyDir") or {}).get("sizeLimit"))
+    wanted = sum(model.weight_bytes for model in service.models)
+    if size is not None and size < wanted + service.container.tmp_bytes:
+        message = f"{where} copies {wanted} bytes into {size:g}"
+        yield _error("TG754", message, path, f"{where}.volumes.tmp")
+    if not box.get("envFrom"):
+        yield _error("TG762", f"{where} has no keys of the object store", path, where)
 
 
 def _service(
@@ -242,6 +279,9 @@ def _budget(
         message = f"{where} never lets a node be drained at {least} replicas"
         fix = "Set maxUnavailable: 1."
         yield finding("TG761", Severity.ERROR, message, fix=fix, path=path, field=where)
+    if spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+        message = f"{where} keeps a node from being drained for a pod that does not serve"
+        yield _error("TG761", message, path, where)
 
 
 def _inference_service(
@@ -265,7 +305,7 @@ def _inference_service(
     if limit and limit < service.concurrency:
         message = f"{where} admits {limit} requests at a time, {service.concurrency} are served"
         yield _error("TG763", message, path, f"{where}.containerConcurrency")
-    grace = predictor.get("terminationGracePeriodSeconds", 30)
-    if grace <= _TRITON_GRACE_S:
-        message = f"{where} is killed before Triton's {_TRITON_GRACE_S} s for requests in flight"
-        yield _error("TG766", message, path, where)
+    yield from _grace(path, where, predictor, model)
+    context = predictor.get("securityContext") or {}
+    if (context.get("seccompProfile") or {}).get("type") != "RuntimeDefault":
+        yield _error("TG762", f"{where} is refused where pods are restricted", path, where)

@@ -20,10 +20,10 @@ from tritongen.fleet.export.deployment import (
     Service,
 )
 from tritongen.fleet.export.planned_deployment import PlannedDeployment
-from tritongen.model.evidence import instance_memory
+from tritongen.model.evidence import instance_bytes, instance_memory
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.model.lock import Lock, is_rate_limited
+from tritongen.model.lock import Lock, LockedModel, is_rate_limited
 from tritongen.repository.project import read_lock
 from tritongen.repository.render_repository import CONFIG_FILE
 from tritongen.repository.write_repository import settle
@@ -41,6 +41,8 @@ _MEMORY_STEP = 256 << 20
 _QUEUE_SHARE = 0.1
 _QUEUE_DEFAULT_US = 5_000
 _MIN_QUEUE_US = 100
+# In a storage's path; twelve hexadecimal digits are few to read and enough to differ by.
+_DIGEST, _DIGEST_LENGTH = "DIGEST", 12
 # Without a plan, and without a limit of the user's.
 _MAX_REPLICAS_FACTOR = 4
 
@@ -63,7 +65,8 @@ class ExportRequest:
         output: folder that is written, from which paths are relative.
         name: of the deployment.
         image: of every container; the official one that fits the release when empty.
-        storage: where a cluster finds the repository.
+        storage: where a cluster finds the repository; `DIGEST` in it stands for the repository's.
+        namespace: of the cluster; the deployment's name when empty.
         models: folder with `tritongen.yaml`; None where it is not known.
         plan: file of `tritongen plan`; None takes the one beside the repository, if any.
         mode: write, only compare, or only show.
@@ -76,6 +79,7 @@ class ExportRequest:
     name: str = "triton"
     image: str = ""
     storage: str = ""
+    namespace: str = ""
     models: Path | None = None
     plan: Path | None = None
     mode: ExportMode = ExportMode.WRITE
@@ -124,7 +128,8 @@ def make_deployment(
         services=services,
         digest=digest,
         repository=Path(os.path.relpath(request.repository, request.output)).as_posix(),
-        storage=request.storage or f"pvc://{request.name}-models",
+        storage=_storage(request, digest),
+        namespace=request.namespace or request.name,
         machine=plan.machine,
         machine_vcpus=plan.vcpus,
         time_zone=plan.time_zone,
@@ -150,6 +155,12 @@ def repository_lock(repository: Path) -> Lock:
             fix="Write the repository with `tritongen build MODELS`.",
         )
     return lock
+
+
+def _storage(request: ExportRequest, digest: str) -> str:
+    """Each build lies in a folder of its own, unless the user says otherwise."""
+    uri = request.storage or f"pvc://{request.name}-models/{_DIGEST}"
+    return uri.replace(_DIGEST, digest[:_DIGEST_LENGTH])
 
 
 def _digest(lock: Lock) -> str:
@@ -289,7 +300,15 @@ def _model(name: str, lock: Lock, intent: Intent) -> DeployedModel:
         percentile=wish.percentile,
         peak_rate=wish.peak_rate if wish.peak_rate is not None else wish.rate,
         config_digest=lock.written.get(f"{name}/{CONFIG_FILE}", ""),
+        weight_bytes=_weight_bytes(locked),
     )
+
+
+def _weight_bytes(model: LockedModel | None) -> int:
+    if model is None:
+        return 0
+    known = model.facts.weight_bytes if model.facts is not None else 0
+    return instance_bytes(known, model.evidence.trial)
 
 
 def requests_at_a_time(planned: int | None, models: tuple[DeployedModel, ...]) -> int:

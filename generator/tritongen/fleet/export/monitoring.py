@@ -4,20 +4,22 @@ from tritongen.fleet.export.deployment import DeployedModel, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, render
 
 _WINDOW = "1m"
+# Of autoscalers: three samples at the scrape interval of 1 m that Prometheus has by default.
+SCALING_WINDOW = "3m"
 # Triton's summaries hold these quantiles unless told otherwise.
 _QUANTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.0"
 
 
-def _rate(metric: str, labels: str, by: str) -> str:
+def _rate(metric: str, labels: str, by: str, window: str = _WINDOW) -> str:
     braces = f"{{{labels}}}" if labels else ""
-    return f"sum by ({by}) (rate({metric}{braces}[{_WINDOW}]))"
+    return f"sum by ({by}) (rate({metric}{braces}[{window}]))"
 
 
-def request_rate(labels: str = "", by: str = "model") -> str:
+def request_rate(labels: str = "", by: str = "model", window: str = _WINDOW) -> str:
     """Answered requests per second."""
-    return _rate("nv_inference_request_success", labels, by)
+    return _rate("nv_inference_request_success", labels, by, window)
 
 
 def failure_share(labels: str = "", by: str = "model") -> str:
@@ -32,10 +34,10 @@ def latency_mean(labels: str = "", by: str = "model") -> str:
     return f"{total} / clamp_min({request_rate(labels, by)}, 1e-9) / 1e6"
 
 
-def queue_mean(labels: str = "", by: str = "model") -> str:
+def queue_mean(labels: str = "", by: str = "model", window: str = _WINDOW) -> str:
     """Mean microseconds that a request waits in the queue; 0 without requests."""
-    total = _rate("nv_inference_queue_duration_us", labels, by)
-    return f"{total} / clamp_min({request_rate(labels, by)}, 1e-9)"
+    total = _rate("nv_inference_queue_duration_us", labels, by, window)
+    return f"{total} / clamp_min({request_rate(labels, by, window)}, 1e-9)"
 
 
 def batch(labels: str = "", by: str = "model") -> str:

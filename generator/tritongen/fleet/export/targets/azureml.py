@@ -22,7 +22,7 @@ from tritongen.fleet.catalogue import (
     AZUREML_REQUESTS_PER_S,
     AZUREML_TIMEOUT_S,
 )
-from tritongen.fleet.export.deployment import CLOSING_FLAGS, KEY_DRAWN, Deployment, Service
+from tritongen.fleet.export.deployment import CLOSING_FLAGS, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.model.findings import Finding, Severity, finding
 
@@ -87,7 +87,7 @@ def _dockerfile(service: Service, deployment: Deployment) -> str:
     values = {
         "service": service,
         "folder": PurePosixPath(deployment.repository).name,
-        "drawn": KEY_DRAWN,
+        "prepared": box.prepared,
         "arguments": [*CLOSING_FLAGS, *map(shlex.quote, flags)],
     }
     return render("azureml/Dockerfile.j2", values)

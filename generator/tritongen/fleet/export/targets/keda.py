@@ -8,39 +8,28 @@ triggers where the plan has more replicas at some hours of the week than at othe
 from collections.abc import Iterator
 
 from tritongen.fleet.export.deployment import Deployment, Replicas, Service
-from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
-from tritongen.fleet.export.monitoring import queue_mean
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget
+from tritongen.fleet.export.monitoring import SCALING_WINDOW, queue_mean
 from tritongen.fleet.export.targets.kubernetes import (
-    kustomization,
+    PROMETHEUS,
+    PROMETHEUS_PORT,
+    cluster_files,
     late_waits,
-    network_policy,
-    period,
-    pod_labels,
-    workload,
 )
 from tritongen.model.findings import Finding
 
-# Where the chart prometheus-community/prometheus answers.
-_PROMETHEUS = "http://prometheus-server.monitoring.svc"
 _DAYS = 7
 
 
 def keda_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """The workload of Kubernetes with a ScaledObject instead of the HPA."""
     values = {
-        "services": deployment.services,
-        "period": period,
-        "prometheus": _PROMETHEUS,
+        "prometheus": f"{PROMETHEUS}:{PROMETHEUS_PORT}",
         "time_zone": deployment.time_zone,
-        "query": _queue_query,
+        "query": lambda service: _queue_query(service, deployment.namespace),
         "windows": windows,
     }
-    return (
-        workload(deployment),
-        network_policy(deployment, pod_labels, (8000, 8001)),
-        ExportFile("scaledobject.yaml", render("keda/scaledobject.yaml.j2", values)),
-        kustomization("deployment.yaml", "networkpolicy.yaml", "scaledobject.yaml"),
-    )
+    return cluster_files(deployment, "scaledobject.yaml", "keda/scaledobject.yaml.j2", values)
 
 
 def keda_findings(deployment: Deployment) -> Iterator[Finding]:
@@ -48,9 +37,9 @@ def keda_findings(deployment: Deployment) -> Iterator[Finding]:
     return late_waits(deployment, "scaledobject.yaml", "ScaledObject")
 
 
-def _queue_query(service: Service) -> str:
-    pods = f'pod=~"{service.name}-[a-z0-9]+-[a-z0-9]+"'
-    return f"max({queue_mean(pods, 'pod, model')})"
+def _queue_query(service: Service, namespace: str) -> str:
+    pods = f'namespace="{namespace}", pod=~"{service.name}-[a-z0-9]+-[a-z0-9]+"'
+    return f"max({queue_mean(pods, 'pod, model', SCALING_WINDOW)})"
 
 
 def windows(replicas: Replicas) -> Iterator[tuple[str, str, int]]:

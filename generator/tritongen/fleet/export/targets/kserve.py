@@ -1,6 +1,7 @@
 """KServe: an InferenceService on its Triton runtime.
 
-On the cluster's `kserve-tritonserver` runtime, as a raw Deployment: `tritonserver` keeps its own
+On the cluster's `kserve-tritonserver` runtime, in KServe's mode `Standard` (0.16; `RawDeployment`
+before): `tritonserver` keeps its own
 ports 8080 and 9000 there, and resources are always set, because the runtime's default is one CPU.
 Its `command` draws the key of the closed APIs and runs the runtime's own arguments, the first of
 which is `tritonserver`. networkpolicy.yaml opens the metrics to Prometheus in the namespace
@@ -9,7 +10,7 @@ which is `tritonserver`. networkpolicy.yaml opens the metrics to Prometheus in t
 
 from collections.abc import Iterator
 
-from tritongen.fleet.export.deployment import PROGRAM, Deployment, Service
+from tritongen.fleet.export.deployment import CONNECTION_FLAGS, FORGET_S, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.fleet.export.targets.kubernetes import limits, mebibytes, network_policy, requests
 from tritongen.model.findings import Finding, Severity, finding
@@ -39,6 +40,7 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "version": _version,
         "mebibytes": mebibytes,
         "cpu_target": _CPU_PERCENT,
+        "forget_s": FORGET_S,
     }
     return (
         ExportFile(_FILE, render("kserve/inferenceservice.yaml.j2", values)),
@@ -55,7 +57,7 @@ def _command(service: Service) -> tuple[str, ...]:
     """What the arguments follow, of which the first is the runtime's ``tritonserver``."""
     box = service.container
     official = box.image_entrypoint and box.image.startswith(_OFFICIAL)
-    return (*((_ENTRYPOINT,) if official else ()), *PROGRAM[:-1])
+    return (*((_ENTRYPOINT,) if official else ()), *box.program[:-1])
 
 
 def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
@@ -77,7 +79,8 @@ def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _arguments(service: Service) -> list[str]:
-    return [one for one in service.container.arguments if not one.startswith(_OWN)]
+    own = [one for one in service.container.arguments if not one.startswith(_OWN)]
+    return [*own, *CONNECTION_FLAGS]
 
 
 def _version(service: Service) -> str:
