@@ -60,7 +60,9 @@ def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -
         message = f"{where} is killed before Triton's {_TRITON_GRACE_S} s for requests in flight"
         yield _error("TG766", message, path, f"{where}.stop_grace_period")
     yield from _health(path, f"{where}.healthcheck", entry.get("healthcheck") or {})
-    if not any(_read_only_models(mount) for mount in entry.get("volumes") or ()):
+    if not service.container.holds_models and not any(
+        _read_only_models(mount) for mount in entry.get("volumes") or ()
+    ):
         message = f"{where} does not mount the repository read-only at /models"
         yield _error("TG756", message, path, f"{where}.volumes")
 

@@ -36,18 +36,25 @@ def check_cluster(documents: Documents, deployment: Deployment) -> Iterator[Find
         for _, one in documents
         if one["kind"] == "Deployment"
     ]
+    # As KServe labels its own.
+    pods += [
+        {"metadata": {"labels": {"serving.kserve.io/inferenceservice": one["metadata"]["name"]}}}
+        for _, one in documents
+        if one["kind"] == "InferenceService"
+    ]
     for path, document in documents:
         name = str(document["metadata"].get("name"))
         where = f"{document['kind']}/{name}"
         spec = document.get("spec") or {}
         if document["kind"] == "Deployment":
-            yield from _deployment(path, where, spec, known.get(name))
+            yield from _deployment(path, where, spec, known.get(name), deployment)
         elif document["kind"] == "Service":
             yield from _service(path, where, spec, pods)
         elif document["kind"] == "PodDisruptionBudget":
             yield from _budget(path, where, spec, pods, known.get(name))
         elif document["kind"] == "InferenceService":
-            yield from _inference_service(path, where, spec.get("predictor") or {}, known.get(name))
+            predictor = spec.get("predictor") or {}
+            yield from _inference_service(path, where, predictor, known.get(name), deployment)
 
 
 def _error(code: str, message: str, path: str, field: str) -> Finding:
@@ -59,7 +66,7 @@ def _within(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
 
 
 def _deployment(
-    path: str, where: str, spec: Mapping[str, Any], service: Service | None
+    path: str, where: str, spec: Mapping[str, Any], service: Service | None, deployment: Deployment
 ) -> Iterator[Finding]:
     template = spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels") or {}
@@ -77,6 +84,8 @@ def _deployment(
         place = f"{where}.{box.get('name')}"
         yield from _container(path, place, box, volumes)
         if service is not None:
+            yield from _node(path, where, box, deployment)
+            yield from _content(path, place, pod, box)
             yield from _triton(path, place, box, volumes, service)
             yield from _probes(path, place, box, {8000}, service)
             yield from _grace(path, place, pod, box)
@@ -145,6 +154,34 @@ def _triton(
         shared_bytes=_shared(box, volumes),
         command=[*(box.get("command") or ()), *(box.get("args") or ())],
     )
+
+
+def _content(
+    path: str, where: str, pod: Mapping[str, Any], box: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether a pod refuses a repository that is not its manifest's."""
+    if any(scheme in str(one) for one in box.get("args") or () for scheme in _REMOTE):
+        return
+    first = [*(pod.get("initContainers") or ()), box]
+    words = " ".join(str(word) for one in first for word in one.get("command") or ())
+    if "sha256sum --quiet --check /repository/SHA256SUMS" not in words:
+        yield _error("TG756", f"{where} serves whatever it finds", path, f"{where}.initContainers")
+    if not any(mount.get("mountPath") == "/repository" for mount in first[0]["volumeMounts"]):
+        yield _error("TG756", f"{where} has no digests to check by", path, where)
+
+
+def _node(
+    path: str, where: str, box: Mapping[str, Any], deployment: Deployment
+) -> Iterator[Finding]:
+    cpus = quantity(((box.get("resources") or {}).get("limits") or {}).get("cpu"))
+    vcpus = deployment.machine_vcpus
+    if cpus is not None and vcpus is not None and cpus >= vcpus:
+        message = (
+            f"{where} asks for {cpus:g} CPUs of a machine with {vcpus}: a node keeps some for "
+            "itself, and places no such pod"
+        )
+        fix = "Give the cluster nodes of a larger machine type."
+        yield finding("TG761", Severity.WARNING, message, fix=fix, path=path, field=where)
 
 
 def _shared(box: Mapping[str, Any], volumes: Mapping[str, Any]) -> float | None:
@@ -285,7 +322,11 @@ def _budget(
 
 
 def _inference_service(
-    path: str, where: str, predictor: Mapping[str, Any], service: Service | None
+    path: str,
+    where: str,
+    predictor: Mapping[str, Any],
+    service: Service | None,
+    deployment: Deployment,
 ) -> Iterator[Finding]:
     model = predictor.get("model") or {}
     volumes = {volume["name"]: volume for volume in predictor.get("volumes") or ()}
@@ -299,6 +340,8 @@ def _inference_service(
     yield from _container(path, where, model, volumes)
     if service is None:
         return
+    yield from _node(path, where, model, deployment)
+    yield from _content(path, where, predictor, model)
     yield from _triton(path, where, model, volumes, service)
     yield from _probes(path, where, model, {8080}, service)
     limit = predictor.get("containerConcurrency")

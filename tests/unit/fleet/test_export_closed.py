@@ -112,7 +112,7 @@ def test_metrics_are_prometheus_s_alone(target):
         ports = [
             port["name"]
             for one in files["deployment.yaml"]
-            if one["kind"] == "Service"
+            if one["kind"] == "Service" and "clusterIP" not in one["spec"]
             for port in one["spec"]["ports"]
         ]
         assert ports == ["http", "grpc"] * 2

@@ -20,6 +20,7 @@ CLOSING_FLAGS = tuple(
 """Flags of tritonserver as a shell reads them after `Container.prepared`."""
 FORGET_S = 10
 """A cluster's services forget a pod within; measured on Kubernetes 1.34, with room to spare."""
+_CLAIM = "pvc://"
 CONNECTION_FLAGS = ("--grpc-max-connection-age=3000", "--grpc-max-connection-age-grace=30000")
 """Milliseconds after which Triton sends a gRPC client to a new connection, well within `FORGET_S`,
 and those that a stream may take to end on the old one: as long as Triton waits for requests."""
@@ -70,7 +71,8 @@ class Container:
         image_entrypoint: keep the image's own entry point, which runs what follows it.
         arguments: flags of tritonserver beside `CLOSING_FLAGS`.
         environment: (variable, value).
-        cpus: limit in whole cores; None for none.
+        cores: physical cores that its threads share; None for no limit.
+        cpus: limit in hardware threads, of which engines count CPUs; None for none.
         memory_bytes: limit; None for none.
         memory_request_bytes: what it is expected to need.
         shared_memory_bytes: size of /dev/shm.
@@ -81,12 +83,14 @@ class Container:
         ulimits: (name, soft and hard limit).
         health: checks.
         rate_limited: whether its arguments turn the rate limiter on.
+        holds_models: whether its image holds the repository, and is built from a Dockerfile.
     """
 
     image: str
     image_entrypoint: bool
     arguments: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
+    cores: int | None
     cpus: int | None
     memory_bytes: int | None
     memory_request_bytes: int
@@ -98,6 +102,7 @@ class Container:
     ulimits: tuple[tuple[str, int], ...]
     health: HealthCheck
     rate_limited: bool = False
+    holds_models: bool = False
 
     @property
     def prepared(self) -> str:
@@ -122,9 +127,23 @@ class Container:
         return (*self.program, *self.arguments) if self.image_entrypoint else self.arguments
 
     @property
+    def told_cores(self) -> str:
+        """Its cores in words, and what engines call them where that is another number."""
+        if self.cores is None or self.cores == self.cpus:
+            return f"{self.cores or 'all'} cores"
+        return f"{self.cores} cores, {self.cpus} hardware threads"
+
+    @property
     def pinned(self) -> bool:
         """Whether its image is named by a digest, so that nobody can put another in its place."""
         return "@sha256:" in self.image
+
+    @property
+    def told_image(self) -> str:
+        """What is to be known of its image's name; empty for one with a digest."""
+        if self.holds_models:
+            return "Built from Dockerfile: its tag is the repository's digest."
+        return "" if self.pinned else "Named by its tag: `--image NAME@sha256:…` pins its content."
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +238,13 @@ class Service:
         _refuse_name("service", self.name)
 
     @property
+    def told(self) -> str:
+        """Its models, their threads and the cores that hold them, in words."""
+        names = ", ".join(model.name for model in self.models)
+        held = ", which the rate limiter holds them to" if self.container.rate_limited else ""
+        return f"{names}: {self.total_threads} threads of {self.container.told_cores}{held}"
+
+    @property
     def total_threads(self) -> int:
         """Threads of all instances together."""
         return sum(model.instances * model.threads for model in self.models)
@@ -254,6 +280,8 @@ class Deployment:
         machine_vcpus: its virtual CPUs, None when not known.
         time_zone: IANA name of the clock of every schedule.
         namespace: of a cluster, in which everything lies.
+        files: (path in the repository, sha256) of everything that a build has put there.
+        base_image: on which an image with the models is built; empty where there is none.
 
     Raises:
         InvalidInputError: TG767, targets cannot name the repository's path or storage; TG752, the
@@ -269,6 +297,24 @@ class Deployment:
     machine_vcpus: int | None = None
     time_zone: str = "UTC"
     namespace: str = "triton"
+    files: tuple[tuple[str, str], ...] = ()
+    base_image: str = ""
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all models, as far as they are known."""
+        return sum(model.weight_bytes for one in self.services for model in one.models)
+
+    @property
+    def in_claim(self) -> bool:
+        """Whether a claim of a cluster holds the models."""
+        return self.storage.startswith(_CLAIM) and not self.base_image
+
+    @property
+    def claim(self) -> tuple[str, str]:
+        """Name of the claim, and the folder in it with a slash before it; empty for its root."""
+        name, _, path = self.storage.removeprefix(_CLAIM).partition("/")
+        return name, f"/{path}" if path else ""
 
     def __post_init__(self) -> None:
         _refuse_name("deployment", self.name)
