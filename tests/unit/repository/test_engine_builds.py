@@ -12,7 +12,7 @@ from support.engine_models import (
     VLLM,
     write,
 )
-from tritongen.api import BuildRequest, build, explain
+from tritongen.api import BuildRequest, build, explain, inspect
 from tritongen.config.pbtxt import parse_config
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Severity
@@ -78,6 +78,13 @@ def test_a_model_that_tritongen_yaml_alone_describes(tmp_path):
     assert clean(repository)
     again = build(tmp_path / "models", BuildRequest(repository, mode="check", trial=False))
     assert not again.result.drift
+
+
+def test_inspection_leaves_the_batch_to_the_backend(tmp_path):
+    write(tmp_path / "models", {"opt/model.json": VLLM["opt/1/model.json"]})
+    (model,) = inspect(tmp_path / "models", repository=tmp_path / "none").models
+    assert not model.batchable
+    assert "its backend tells" in model.batch_reason
 
 
 def test_reasons_are_told(tmp_path):
