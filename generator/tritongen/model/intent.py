@@ -254,6 +254,10 @@ class ModelIntent:
         "any field of Triton's ModelConfig, merged last; null removes a generated field; the "
         "plan follows a max_batch_size, 0 serves without batching"
     ).mapping()
+    engine: Mapping[str, object] = Key(
+        "a language model's engine: arguments of vLLM, of which `model` alone is a whole model, or "
+        "values for the placeholders of a TensorRT-LLM set's config.pbtxt"
+    ).mapping()
     sequence: SequenceIntent | None = Key(
         "requests that belong together, with state kept on the server between them"
     ).default(None)

@@ -218,3 +218,36 @@ def test_nothing_of_the_caller_is_handed_over(tmp_path, monkeypatch):
     assert dict(chosen.environment)["OMP_NUM_THREADS"] == "1"
     assert "MY_TOKEN" not in chosen.run_line()
     assert chosen.body()["Env"] == [f"{name}={value}" for name, value in chosen.environment]
+
+
+@pytest.mark.parametrize(
+    ("release", "backends", "words"),
+    [
+        ("23.09", ("vllm",), "does not ship the backend vllm"),
+        ("26.11", ("tensorrtllm", "python"), "does not ship the backend tensorrtllm"),
+        ("26.07", ("dali", "vllm"), "no image of 26.07 holds dali, vllm together"),
+    ],
+)
+def test_images_of_language_models_hold_little_else(release, backends, words):
+    with pytest.raises(EnvironmentProblem, match=words):
+        choose_image(release, backends)
+    assert choose_image("26.10", ("ensemble", "python", "tensorrtllm")).reference.endswith(
+        ":26.10-trtllm-python-py3"
+    )
+
+
+def test_a_language_model_is_given_gpus_and_room(tmp_path):
+    line = shlex.split(settings(spec(tmp_path, backends=("vllm",), gpus=2)).run_line())
+    assert line[line.index("--gpus") + 1] == "2"
+    assert line[line.index("--shm-size") + 1] == str(1 << 30)
+    assert "memlock=-1:-1" in line
+    assert f"stack={64 << 20}:{64 << 20}" in line
+    small = spec(tmp_path, backends=("vllm",), gpus=2, memory_bytes=1 << 30)
+    assert shared_memory(small) == 1 << 29
+
+
+def test_a_folder_for_engines_is_writable(tmp_path):
+    mount = Mount(str(tmp_path), "/engines", writable=True)
+    assert not mount.option().endswith("readonly")
+    body = replace(settings(spec(tmp_path, gpus=1)), mounts=(mount,)).body()
+    assert [item["ReadOnly"] for item in body["HostConfig"]["Mounts"]] == [False]
