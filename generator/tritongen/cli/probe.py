@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli import perf_analyzer
 from tritongen.cli.output import ProgressBar
 from tritongen.cli.parser import (
     CommandParser,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from tritongen.probe.questions.goal_and_knee import LoadSearch
     from tritongen.probe.workload import Load
 
-EXAMPLES = """\
+EXAMPLES = f"""\
   tritongen probe --concurrency 8           every ready model of this project's server
   tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
@@ -39,13 +40,15 @@ EXAMPLES = """\
   tritongen probe -m ocr --client both      the server's capacity, and what tritonclient gets of it
   tritongen probe -u https://HOST/api/x --header-file key.txt --request-count 500
   tritongen probe --compare before.json after.json
-"""
+{perf_analyzer.SECTION}"""
 
 
 # Time for a level, seconds. Chosen.
 _BUDGET_S = 10.0
 # Of one that ends with its requests: a day, of which nobody waits for the end. Chosen.
 _COUNTED_S = 86_400.0
+# What independent users make.
+_ARRIVALS = "poisson"
 _FILE_FORMATS = ("json", "csv", "html")
 
 
@@ -58,6 +61,7 @@ def register(parser: CommandParser) -> None:
     _add_output(parser)
     _add_questions(parser)
     parser.add_time_limit(None, "of the whole command, what was measured by then is told")
+    perf_analyzer.add_names(parser)
 
 
 def _add_target(parser: CommandParser) -> None:
@@ -89,8 +93,7 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--arrivals",
         choices=("poisson", "constant"),
-        default="poisson",
-        help="gaps of an open loop (default: %(default)s)",
+        help=f"gaps of an open loop (default: {_ARRIVALS})",
     )
     group.add_argument(
         "--max-outstanding", type=int, metavar="N", help="requests beyond wait in the client"
@@ -267,7 +270,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     if args.max_outstanding is not None:
         options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(
-        models=tuple(_model(text) for text in args.model),
+        models=tuple(_model(text, args.model_version) for text in args.model),
         url=args.url,
         protocol=ClientProtocol(args.protocol) if args.protocol else None,
         access=server_access(args, secured=args.tls),
@@ -310,7 +313,7 @@ def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
     from tritongen.probe.workload import parse_concurrency, parse_rates
     from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 
-    pacing, cap = Pacing(args.arrivals), args.max_outstanding
+    pacing, cap = Pacing(args.arrivals or _ARRIVALS), args.max_outstanding
     if args.concurrency and args.rate:
         raise InvalidInputError(
             "TG905",
@@ -340,10 +343,12 @@ def _replay(args: argparse.Namespace) -> "Load":
     rate = parse_rates(args.rate)[0] if args.rate else 10.0
     length = args.duration or args.time_budget or _BUDGET_S
     schedule = read_schedule(args.schedule, rate, length)
-    return Replay(schedule.sped_up(args.speedup), Pacing(args.arrivals), args.max_outstanding)
+    return Replay(
+        schedule.sped_up(args.speedup), Pacing(args.arrivals or _ARRIVALS), args.max_outstanding
+    )
 
 
-def _model(text: str) -> "ModelChoice":
+def _model(text: str, version: str) -> "ModelChoice":
     from tritongen.probe.probe_request import ModelChoice
 
     match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
@@ -354,7 +359,7 @@ def _model(text: str) -> "ModelChoice":
             f"-m {text!r} is not a model",
             fix="Write it like -m ocr, -m ocr/2 or -m ocr=3.",
         )
-    return ModelChoice(match[1], match[2] or "", share)
+    return ModelChoice(match[1], match[2] or version, share)
 
 
 def _pair(flag: str, text: str, separator: str) -> tuple[str, str]:

@@ -82,8 +82,8 @@ def tune(
 
 
 def _check(project: Project, options: TuneOptions) -> None:
-    if options.goal:
-        parse_goal(options.goal)
+    for goal in {options.goal, *options.goals.values()} - {""}:
+        parse_goal(goal)
     if options.budget_s < MIN_BUDGET_S:
         raise InvalidInputError(
             "TG951",
