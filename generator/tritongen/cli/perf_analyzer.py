@@ -220,6 +220,13 @@ def _csv(found: argparse.Namespace, text: str) -> None:
     found.output, found.format = Path(text), "csv"
 
 
+def _compression(found: argparse.Namespace, text: str) -> None:
+    if text not in {"none", "gzip", "deflate"}:
+        what = f"must be none, gzip or deflate, got {text!r}"
+        raise InvalidInputError("TG009", f"--grpc-compression-algorithm {what}")
+    found.compression = "" if text == "none" else text
+
+
 def _memory(found: argparse.Namespace, text: str) -> None:
     if text not in {"none", "system"}:
         what = f"--shared-memory {text} of perf_analyzer has no counterpart"
@@ -247,6 +254,7 @@ TRANSLATED: Mapping[
         ("-s", "--stability-percentage"): (_set("width"), _share),
         ("-f", "--latency-report-file"): (_csv, str),
         ("--input-data",): (_data, str),
+        ("--grpc-compression-algorithm",): (_compression, str),
         ("--shared-memory",): (_memory, str),
         ("--ssl-https-verify-peer",): (_verify_peer, str),
     }

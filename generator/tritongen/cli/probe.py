@@ -17,6 +17,7 @@ from tritongen.cli.parser import (
     seconds,
     writable_file,
 )
+from tritongen.cli.request_parameters import request_parameters
 from tritongen.cli.server_options import (
     ADDRESS,
     add_server_options,
@@ -116,6 +117,10 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         help="fast costs little beside the server; tritonclient sends as a Python service does; "
         "both in interleaved pairs (default: fast, and tritonclient for streams)",
     )  # fmt: skip
+    group.add_argument(
+        "--compression", choices=("gzip", "deflate"), default="",
+        help="of requests and responses, by tritonclient (default: none)",
+    )  # fmt: skip
     group.add_argument("--streaming", action="store_true", help="use gRPC streams")
     group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
 
@@ -126,6 +131,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--data", type=Path, metavar="FILE", help="real tensors: .npz, .npy, JSON")
     for flag, form in (("--shape", "NAME:1,3,224,224"), ("--values", "NAME=int[0,10)")):
         group.add_argument(flag, action="append", default=[], metavar=form, help="repeatable")
+    group.add_argument(
+        "--request-parameter", action="append", default=[], metavar="NAME:VALUE:TYPE",
+        help="of every request: int, float, bool or string; repeatable",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
 
 
@@ -172,7 +181,7 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="CONFIG",
         help="what is served now against a config.pbtxt, in interleaved pairs; the server needs "
-        "--model-control-mode=explicit",
+        "`up --model-control explicit`",
     )
     group.add_argument(
         "--tolerance",
@@ -266,7 +275,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     usual = _COUNTED_S if args.request_count else _BUDGET_S
     budget = args.duration or args.time_budget or max(usual, *map(_least_length, loads))
     client = LoadClient.AUTO if args.client == "both" else LoadClient(args.client)
-    options = EngineOptions(client)
+    options = EngineOptions(client, compression=args.compression)
     if args.max_outstanding is not None:
         options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(
@@ -281,6 +290,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
             values=dict(_pair("--values", text, "=") for text in args.values),
             data=data_file(args.data) if args.data else None,
             seed=args.seed,
+            parameters=request_parameters(args.request_parameter),
         ),
         conditions=Conditions(
             budget_s=budget,

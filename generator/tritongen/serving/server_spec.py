@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.errors import InvalidInputError
 from tritongen.repository.lock_file import CONFIG_FILE, as_built, config_text, read_lock
-from tritongen.serving.protocol import DEFAULT_USER, Ports, ServerSpec
+from tritongen.serving.protocol import DEFAULT_USER, ModelControl, Ports, ServerSpec
 from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
 
@@ -32,6 +32,8 @@ class UpOptions:
         image: of the container; the official one that fits the plan when empty.
         user: ``uid:gid`` in the container; the image's triton-server when empty.
         read_only: keep the container's root read-only; None where that is known to work.
+        flags: of tritonserver, (without dashes, value).
+        model_control: whether models can be loaded and unloaded.
 
     Raises:
         InvalidInputError: TG304, the image's name is none.
@@ -46,6 +48,8 @@ class UpOptions:
     image: str = ""
     user: str = ""
     read_only: bool | None = None
+    flags: tuple[tuple[str, str], ...] = ()
+    model_control: ModelControl = ModelControl.NONE
 
     def __post_init__(self) -> None:
         if self.image:
@@ -245,4 +249,6 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         image=options.image,
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,
+        wishes=options.flags,
+        model_control=options.model_control,
     )

@@ -47,6 +47,8 @@ def request(line):
         ("--sequence-length 20 --random-seed 7", "--sequence 20 --seed 7"),
         ("--shared-memory system", "--shm"),
         ("--shared-memory none --input-data random", ""),
+        ("--grpc-compression-algorithm gzip", "--compression gzip"),
+        ("--grpc-compression-algorithm none", ""),
         ("-u h:1 -H X-Key:abc", "-u h:1 --header X-Key:abc"),
         ("-u h:1 --ssl-grpc-use-ssl", "-u h:1 --tls"),
         ("-u h:1 --ssl-https-verify-peer 0", "-u h:1 --insecure"),
