@@ -41,7 +41,7 @@ CRDS = Path(__file__).with_name("crds")
 def container(**changes: Any) -> Container:
     """A server of four cores."""
     values: dict[str, Any] = {
-        "image": "nvcr.io/nvidia/tritonserver:26.07-py3",
+        "image": "nvcr.io/nvidia/tritonserver:26.08-py3",
         "image_entrypoint": False,
         "arguments": ("--model-repository=/models", "--exit-on-error=false"),
         "environment": (("OMP_NUM_THREADS", "2"), ("ORT_DISABLE_TELEMETRY", "1")),
