@@ -41,7 +41,7 @@ SLOW_TIERS = {"packaging", "system", "statistical", "measures"}
 # Bytes in a test's name; longer contents are named by their length.
 SHORT = 24
 # Fixtures of tests that use the one Docker Engine, some of which count all of its containers.
-CONTAINERS = {"slim_image"}
+CONTAINERS = {"slim_image", "tool_image"}
 # The group of these tests, which is the longest one.
 DOCKER = "docker"
 

@@ -59,7 +59,9 @@ def test_failures_are_counted_as_by_the_fast_client(folder, tmp_path, fault, cod
     assert requests["examples"][code]
 
 
-@pytest.mark.parametrize("behaviour", [{"chunked": True}, {"close": True}])
+@pytest.mark.parametrize(
+    "behaviour", [{"chunked": True}, {"close": True}, {"version": "1.0", "close": True}]
+)
 def test_any_framing_is_understood(folder, tmp_path, behaviour):
     with serving(tmp_path, latency_s=0.001, **behaviour) as server:
         found, _ = level(folder, server, *TRITONCLIENT)

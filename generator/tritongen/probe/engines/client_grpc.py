@@ -80,7 +80,10 @@ class GrpcClientEngine(_GrpcEngine[_UnarySlot]):
     def _issue(self, slot: _UnarySlot) -> None:
         heard = partial(self._answered, slot.number)
         headers = call_metadata(self._endpoint.headers)
-        slot.context = self._client.async_infer(callback=heard, headers=headers, **slot.request)
+        kind = self._options.compression or None
+        slot.context = self._client.async_infer(
+            callback=heard, headers=headers, compression_algorithm=kind, **slot.request
+        )
 
     def _abandon(self, slot: _UnarySlot) -> None:
         if slot.context is not None:
@@ -123,7 +126,11 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
         # The thread that reads the stream is as the one that starts it: it must not keep the
         # process from ending, since gRPC makes it wait for ever after a message it cannot read.
         heard = partial(self._heard, slot, slot.stream)
-        start = partial(slot.client.start_stream, headers=call_metadata(self._endpoint.headers))
+        start = partial(
+            slot.client.start_stream,
+            headers=call_metadata(self._endpoint.headers),
+            compression_algorithm=self._options.compression or None,
+        )
         starting = threading.Thread(target=start, args=(heard,), daemon=True)
         starting.start()
         starting.join()

@@ -26,6 +26,7 @@ from tritongen.triton.address import Endpoint, Tls
 
 # What geventhttpclient says where a response ends too soon.
 _CUT = ("closed", "Incomplete")
+_COMPRESSIONS = ("request_compression_algorithm", "response_compression_algorithm")
 _Inbox = queue.SimpleQueue[tuple[int, InferCall] | None]
 
 
@@ -63,14 +64,16 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
         """Runs in a thread: sends what comes, one after the other."""
         from gevent import get_hub  # tritonclient's own
 
-        client = None
+        client, kind = None, self._options.compression or None
+        compressed = dict.fromkeys(_COMPRESSIONS, kind)
         for number, call in iter(inbox.get, None):
             result = fault = None
             slot.sent = clock_ns()
             try:
                 client = client or self._make_client()
                 # tritonclient adds to the headers that it is given.
-                result = client.infer(headers=dict(self._endpoint.headers), **call)
+                headers = dict(self._endpoint.headers)
+                result = client.infer(headers=headers, **compressed, **call)
             except Exception as raised:  # noqa: BLE001  (what tritonclient raises is a failed request)
                 fault = raised
             self._answered(number, result, fault)

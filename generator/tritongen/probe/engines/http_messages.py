@@ -79,7 +79,7 @@ def _body(message: Message, sequence_id: int = 0) -> tuple[bytes, int | None]:
     call = infer_call(message, ClientProtocol.HTTP)
     client = client_module(ClientProtocol.HTTP).InferenceServerClient
     made: tuple[bytes, int | None] = client.generate_request_body(
-        call["inputs"], call["outputs"], sequence_id=sequence_id
+        call["inputs"], call["outputs"], sequence_id=sequence_id, parameters=call["parameters"]
     )
     return made
 
