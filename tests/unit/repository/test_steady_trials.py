@@ -96,6 +96,8 @@ def test_near_the_threshold_it_is_the_simpler_and_says_why(share, merged):
 def test_what_is_known_stays_to_the_byte_and_grows_by_what_is_new():
     first = trial(0.8)
     assert steadied(replace(trial(0.8), peak_bytes=first.peak_bytes + 1), first) == first
+    unmeasured = replace(first, peak_bytes=0)
+    assert steadied(replace(trial(0.8, level=1.1), peak_bytes=0), unmeasured) == unmeasured
     short = replace(first, costs=first.costs[:4])
     grown = steadied(first, short)
     assert grown.costs == first.costs
