@@ -2,17 +2,19 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.gpu_cards import card_name
 from tritongen.serving.docker.container_settings import MODELS, repository_mounts, shared_memory
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, describe, image_for
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
+from tritongen.system.gpus import InstalledGpu, installed_gpus
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -74,6 +76,29 @@ def resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]
         message = f"{spec.gpus} GPUs are asked for, and the engine has none to give"
         fix = "Install the NVIDIA Container Toolkit on the engine's machine, or set target.gpus: 0."
         yield finding("TG826", Severity.ERROR, message, fix=fix)
+    if spec.gpus and facts.local:
+        yield from gpu_findings(spec, installed_gpus())
+
+
+def gpu_findings(spec: ServerSpec, gpus: Sequence[InstalledGpu]) -> Iterator[Finding]:
+    """Cards that are others than planned for, or have too little memory left.
+
+    Args:
+        spec: of the server.
+        gpus: of this machine; none where the driver does not tell.
+    """
+    for number, (needed, gpu) in enumerate(zip(spec.gpu_bytes, gpus, strict=False)):
+        if needed > gpu.free_bytes:
+            message = (
+                f"the models need {needed >> 20} MiB on GPU {number} ({gpu.name}), which has "
+                f"{gpu.free_bytes >> 20} of {gpu.memory_bytes >> 20} MiB left"
+            )
+            fix = "End what holds its memory, or state target.gpu with this card and build again."
+            yield finding("TG160", Severity.ERROR, message, fix=fix)
+        elif spec.gpu_name and card_name(gpu.name, gpu.memory_bytes) != spec.gpu_name:
+            message = f"planned for {spec.gpu_name}, GPU {number} is {gpu.name}"
+            fix = "State target.gpu with this card, and build again."
+            yield finding("TG160", Severity.WARNING, message, fix=fix)
 
 
 def image_findings(spec: ServerSpec, engine: DockerEngine) -> Iterator[Finding]:
