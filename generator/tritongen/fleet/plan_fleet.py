@@ -1,6 +1,6 @@
 """From a project, its traffic, measurements and prices to machines, replicas and a bill."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from tritongen.fleet.capacity.capacity_plan import (
     plan_text,
 )
 from tritongen.fleet.capacity.demand import TrafficDemand, demand_of
+from tritongen.fleet.capacity.gpu_options import GpuOption, gpu_options
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
@@ -28,7 +29,7 @@ from tritongen.fleet.traffic.rate_profile import (
 )
 from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
-from tritongen.model.business import PatternKind
+from tritongen.model.business import Cloud, PatternKind
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -47,6 +48,7 @@ from tritongen.system.paths import read_head
 _OLD_DAYS = 240
 Progress = Callable[[str], None]
 _SHIPPED = "data/instance_types.csv"
+_SHIPPED_GPUS = "data/gpu_instance_types.csv"
 # Of a price list or a recording; chosen: a year by the minute takes less than a tenth.
 _MAX_BYTES = 200 * 2**20
 
@@ -87,12 +89,14 @@ class FleetPlan:
         findings: on traffic, evidence, prices and result.
         path: where the plan was stored, None when it was not.
         left_out: the first error of every model that cannot be served.
+        gpus: machine types with GPUs, by an estimate that nothing was measured for.
     """
 
     plan: CapacityPlan
     findings: tuple[Finding, ...]
     path: Path | None
     left_out: tuple[Finding, ...] = ()
+    gpus: tuple[GpuOption, ...] = ()
 
 
 def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
@@ -138,7 +142,10 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         write_atomic(path, plan_text(file).encode())
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
     findings = (*left, *gathered.findings, *remarks, *found.findings, *old)
-    return FleetPlan(found, findings, path, left)
+    peaks = {one.model: one.peak_rate for one in found.traffic}
+    offered = (*_gpu_machines(intent.business.cloud), *machines)
+    gpus = gpu_options(offered, inputs.models, intent, evidence, peaks)
+    return FleetPlan(found, findings, path, left, gpus)
 
 
 def known_intent(models: Path | None) -> Intent:
@@ -216,6 +223,14 @@ def _old_price(best: Option, today: date) -> list[Finding]:
 def shipped_catalogue() -> Catalogue:
     """The machine types that come with the tool."""
     return parse_catalogue(template_text(_SHIPPED), _SHIPPED)
+
+
+def _gpu_machines(cloud: Cloud) -> Iterator[Machine]:
+    """Shipped types with GPUs that the choice of a cloud admits."""
+    for machine in parse_catalogue(template_text(_SHIPPED_GPUS), _SHIPPED_GPUS).machines:
+        admitted = cloud.provider in {"", machine.provider} and cloud.region in {"", machine.region}
+        if admitted and not cloud.machines:
+            yield machine
 
 
 def _machines(project: Project, options: PlanOptions) -> tuple[Intent, tuple[Machine, ...]]:
