@@ -26,7 +26,7 @@ from tritongen.model.graph_work import GraphWork
 from tritongen.model.lock import Lock
 from tritongen.planner.roofline import UNCERTAINTY, card_rates, execution_s
 from tritongen.repository.project import read_lock
-from tritongen.system.gpus import InstalledGpu, installed_gpus
+from tritongen.system.gpus import CardMemory, card_memory
 from tritongen.triton.http_client import HttpClient
 
 NOTHING = """\
@@ -49,12 +49,12 @@ def execution_times(statistics: Sequence[Mapping[str, Any]]) -> dict[int, float]
     return times
 
 
-def project(folder: Path, gpu: InstalledGpu, names: Sequence[str]) -> Path:
+def project(folder: Path, gpu: CardMemory, names: Sequence[str]) -> Path:
     """The demo planned for this card; its repository."""
     build(folder, names)
     shutil.rmtree(folder / "model_repository")
     intent = folder / "models" / "tritongen.yaml"
-    name = card_name(gpu.name, gpu.memory_bytes)
+    name = card_name(gpu.name, gpu.total_bytes)
     card = f"name: {name}, " if name else ""
     target = f"target:\n  gpu: {{{card}memory: {gpu.free_bytes >> 20}MiB}}\n"
     intent.write_text(intent.read_text().replace("target:\n", target, 1))
@@ -88,7 +88,7 @@ def measured(folder: Path, lock: Lock, seconds: float, sizes: Sequence[int]) -> 
 
 
 def _row(name: str, rows: int, took: float, work: GraphWork, facts: ModelFacts) -> list[str]:
-    card = CARDS.get(card_name(installed_gpus()[0].name, installed_gpus()[0].memory_bytes) or "")
+    card = CARDS.get(card_name(card_memory()[0].name, card_memory()[0].total_bytes) or "")
     if card is None:
         return [name, str(rows), "–", f"{took:.3g}", "–"]
     expected = execution_s(work.of(rows), card_rates(card, precision_of(facts))) * 1e3
@@ -100,12 +100,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer sizes, short loads")
     quick = parser.parse_args(argv).quick
-    gpus = installed_gpus()
+    gpus = card_memory()
     if not gpus:
         print(NOTHING)
         return
     gpu = gpus[0]
-    print(f"{machine()}; {gpu.name}, {gpu.memory_bytes >> 20} MiB\n")
+    print(f"{machine()}; {gpu.name}, {gpu.total_bytes >> 20} MiB\n")
     with tempfile.TemporaryDirectory() as held:
         repository = project(Path(held), gpu, MODELS)
         lock = read_lock(repository)
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             subprocess.run(up, cwd=held, check=True, env=dict(os.environ))
             seconds, sizes = (2.0, ROWS[::3]) if quick else (6.0, ROWS)
             rows = list(measured(Path(held), lock, seconds, sizes))
-            taken = gpu.free_bytes - installed_gpus()[0].free_bytes
+            taken = gpu.free_bytes - card_memory()[0].free_bytes
         finally:
             subprocess.run([TRITONGEN, "down"], cwd=held, check=False)
     print_table(("model", "rows", "estimated ms", "measured ms", "ratio"), rows)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from tritongen.api import arguments
 from tritongen.cli.output import terminal_width
 from tritongen.errors import InvalidInputError
+from tritongen.model.intent_key import size_bytes
 
 T = TypeVar("T")
 _UNIT_S = {
@@ -101,6 +102,14 @@ def seconds(
 def gibibytes(text: str) -> int:
     """Bytes of a number of GiB above 0, for `type=`."""
     return int(positive_float(text) * 2**30)
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as ``512MB`` or ``1GiB``, for `type=`."""
+    found = size_bytes(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be a size such as 512MB or 1GiB, got {text!r}")
+    return found
 
 
 def _digits(text: str, *, least: int = 0, most: int = sys.maxsize, what: str) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import dim, say
-from tritongen.cli.parser import CommandParser, port, refuse_to_serve
+from tritongen.cli.parser import CommandParser, port, refuse_to_serve, size
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def add_server_options(parser: CommandParser) -> None:
             f"--{name}-port", type=port, default=usual, metavar="PORT",
             help="0 takes a free one (default: %(default)s)",
         )  # fmt: skip
+    for name, what in (
+        ("pinned", "of the machine, for copies to and from GPUs (Triton's own: 256MiB)"),
+        ("cuda", "of each GPU, for the same (Triton's own: 64MiB)"),
+    ):
+        parser.add_argument(f"--{name}-pool", type=size, default=0, metavar="SIZE", help=what)
     parser.add_argument(
         "--triton-wheel", type=Path, metavar="PATH", help="the embedded Triton's wheel, offline"
     )
@@ -128,6 +133,8 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         image=options.image,
         user=options.user,
         read_only=False if options.writable else None,
+        pinned_pool_bytes=options.pinned_pool,
+        cuda_pool_bytes=options.cuda_pool,
     )
 
 

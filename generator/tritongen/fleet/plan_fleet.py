@@ -1,6 +1,6 @@
 """From a project, its traffic, measurements and prices to machines, replicas and a bill."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from tritongen.fleet.capacity.gpu_options import GpuOption, gpu_options
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
+from tritongen.fleet.capacity.what_if import parse_what_if
 from tritongen.fleet.catalogue import Catalogue, Machine, chosen, parse_catalogue, with_prices
 from tritongen.fleet.traffic.rate_profile import (
     History,
@@ -29,7 +30,7 @@ from tritongen.fleet.traffic.rate_profile import (
 )
 from tritongen.fleet.traffic.recordings import parse_prometheus, parse_table
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
-from tritongen.model.business import Cloud, PatternKind
+from tritongen.model.business import PatternKind
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
@@ -67,6 +68,7 @@ class PlanOptions:
         trial: run models that the lock holds no evidence of.
         write: store the plan beside the repository.
         output: where to store it instead.
+        what_if: another case, such as `rate × 3` or `one replica less`; its plan is not stored.
     """
 
     repository: Path = Path("model_repository")
@@ -78,6 +80,7 @@ class PlanOptions:
     trial: bool = True
     write: bool = True
     output: Path | None = None
+    what_if: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,10 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         progress: told of each model that is run.
 
     Raises:
-        InvalidInputError: TG32x traffic, TG33x prices, TG341 no service times, TG353 services.
+        InvalidInputError: TG009 no case, TG32x traffic, TG33x prices, TG341 no service times, TG353
+            services.
     """
+    case = parse_what_if(options.what_if) if options.what_if else None
     project = with_selection(load_project(root, options.repository))
     intent, machines = _machines(project, options)
     gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
@@ -127,9 +132,9 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         more = [item.in_words for item in (*gathered.findings, *left)]
         problem.details = (*problem.details, *more)
         raise
-    found = plan_capacity(inputs)
+    found = plan_capacity(inputs) if case is None else case.plan(inputs)
     path = None
-    if found.best is not None and options.write:
+    if found.best is not None and options.write and case is None:
         file = PlanFile(
             tool=f"tritongen {__version__}",
             plan=found,
@@ -143,7 +148,8 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
     findings = (*left, *gathered.findings, *remarks, *found.findings, *old)
     peaks = {one.model: one.peak_rate for one in found.traffic}
-    offered = (*_gpu_machines(intent.business.cloud), *machines)
+    shipped = parse_catalogue(template_text(_SHIPPED_GPUS), _SHIPPED_GPUS)
+    offered = (*shipped.machines, *machines)
     gpus = gpu_options(offered, inputs.models, intent, evidence, peaks)
     return FleetPlan(found, findings, path, left, gpus)
 
@@ -223,14 +229,6 @@ def _old_price(best: Option, today: date) -> list[Finding]:
 def shipped_catalogue() -> Catalogue:
     """The machine types that come with the tool."""
     return parse_catalogue(template_text(_SHIPPED), _SHIPPED)
-
-
-def _gpu_machines(cloud: Cloud) -> Iterator[Machine]:
-    """Shipped types with GPUs that the choice of a cloud admits."""
-    for machine in parse_catalogue(template_text(_SHIPPED_GPUS), _SHIPPED_GPUS).machines:
-        admitted = cloud.provider in {"", machine.provider} and cloud.region in {"", machine.region}
-        if admitted and not cloud.machines:
-            yield machine
 
 
 def _machines(project: Project, options: PlanOptions) -> tuple[Intent, tuple[Machine, ...]]:

@@ -76,9 +76,10 @@ class ModelInput:
         return self.trial.proof.verdict
 
     def limited(self, rows: int) -> int:
-        """Rows within the user's limit, that of a model in Python, and what the runtime takes."""
+        """Rows within the user's limit, the model's own, its plan's, and what the runtime takes."""
         own = self.facts.python.max_batch_size if self.facts.python is not None else None
-        limits = (self.intent.max_batch_size, own, self.row_bound or None)
+        plan = self.facts.plan.max_rows if self.facts.plan is not None else 0
+        limits = (self.intent.max_batch_size, own, self.row_bound or None, plan or None)
         return min((rows, *(limit for limit in limits if limit is not None)))
 
     @property

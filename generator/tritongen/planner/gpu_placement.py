@@ -7,6 +7,7 @@ from tritongen.model.evidence import BatchVerdict
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
 from tritongen.planner.context import ModelInput, mebibytes
+from tritongen.planner.engine_models import has_engine
 from tritongen.planner.gpu_memory import (
     CONTEXT_BYTES,
     GpuMemory,
@@ -43,7 +44,7 @@ def place_models(models: Sequence[ModelInput]) -> Mapping[str, GpuPlace]:
     all fit on one card, every card has all of them; else each goes to one card, the largest first,
     to that with the least load.
     """
-    models = [model for model in models if model.on_gpu]
+    models = [model for model in models if model.on_gpu and not has_engine(model)]
     gpu = models[0].gpu if models else None
     room = room_of(gpu) if gpu is not None else None
     if gpu is None or room is None:

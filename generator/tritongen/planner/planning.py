@@ -22,6 +22,7 @@ from tritongen.model.serving_plan import (
 )
 from tritongen.planner.batching import plan_batching
 from tritongen.planner.context import ModelInput, decided
+from tritongen.planner.engine_models import plan_engine
 from tritongen.planner.gpu_placement import GpuPlace, bytes_by_card, place_models
 from tritongen.planner.instances import Share, Split, share_cores, split_cores
 from tritongen.planner.model_settings import (
@@ -195,6 +196,8 @@ def _plan_model(
     cores: int,
     limited: bool,
 ) -> ModelPlan:
+    if (engine := plan_engine(model)) is not None:
+        return engine
     model, remarks = still_tuned(model, share.cores)
     split = split_cores(model, share, memory_bytes, place)
     batch = plan_batching(model, split.instances.value, split.threads.value, place)

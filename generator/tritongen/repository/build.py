@@ -165,7 +165,9 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target)
     differences = compare(project, found.differences, lock)
-    findings = (*gathered.findings, *_findings(project, plan), *found.findings)
+    told = (*gathered.findings, *_findings(project, plan), *found.findings)
+    # What inspection finds in the file of an engine, the linter finds as well.
+    findings = tuple(dict.fromkeys(told))
     if options.mode is BuildMode.CHECK:
         findings += (*_drift_findings(differences), *gathered.lost)
     written, kept = False, _kept(project, lock, differences)

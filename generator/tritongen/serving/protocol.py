@@ -52,7 +52,9 @@ _OWN_VARIABLES = frozenset(
 )  # fmt: skip
 
 
-_WITHOUT_GPU = (("allow-gpu-metrics", "false"), ("pinned-memory-pool-byte-size", "0"))
+# Memory that Triton takes for copies to and from GPUs: of the machine, and of each GPU.
+PINNED_POOL, CUDA_POOL = "pinned-memory-pool-byte-size", "cuda-memory-pool-byte-size"
+_WITHOUT_GPU = (("allow-gpu-metrics", "false"), (PINNED_POOL, "0"))
 
 
 class ModelControl(StrEnum):
@@ -100,6 +102,8 @@ class ServerSpec:
         image: of the container; empty takes the official one that fits.
         user: ``uid:gid`` in the container.
         read_only: keep the container's root file system read-only; None where it is known to work.
+        kept: (folder of the project, place in a container) of what models make or fetch when they
+            load, and which outlives the container.
 
     Raises:
         InvalidInputError: TG106, TG304 or TG830, with every fault in `details`.
@@ -129,6 +133,7 @@ class ServerSpec:
     image: str = ""
     user: str = DEFAULT_USER
     read_only: bool | None = None
+    kept: tuple[tuple[Path, str], ...] = ()
 
     def __post_init__(self) -> None:
         faults = [*self._name_faults(), *self._option_faults(), *self._number_faults()]

@@ -254,4 +254,12 @@ def _options(state: ServerState) -> UpOptions:
     from tritongen.serving.docker.docker_runtime import DockerRuntime
 
     found = DockerRuntime().user_choices(state)
-    return chosen if found is None else replace(chosen, user=found[0], read_only=found[1])
+    if found is None:
+        return chosen
+    return replace(
+        chosen,
+        user=found.user,
+        read_only=found.read_only,
+        pinned_pool_bytes=found.pinned_pool_bytes,
+        cuda_pool_bytes=found.cuda_pool_bytes,
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tritongen.system.gpus import InstalledGpu, installed_gpus, parse_gpus
+from tritongen.system.gpus import CardMemory, card_memory
 
 MIB = 2**20
 ANSWER = "Tesla T4, 15360, 14923\nNVIDIA A100-SXM4-80GB, 81920, 81043\n"
@@ -11,16 +11,17 @@ ANSWER = "Tesla T4, 15360, 14923\nNVIDIA A100-SXM4-80GB, 81920, 81043\n"
 @pytest.mark.parametrize(
     ("text", "gpus"),
     [
-        (ANSWER, (InstalledGpu("Tesla T4", 15360 * MIB, 14923 * MIB),
-                  InstalledGpu("NVIDIA A100-SXM4-80GB", 81920 * MIB, 81043 * MIB))),
+        (ANSWER, (CardMemory("Tesla T4", 15360 * MIB, 14923 * MIB),
+                  CardMemory("NVIDIA A100-SXM4-80GB", 81920 * MIB, 81043 * MIB))),
         ("", ()),
         ("NVIDIA A100-SXM4-40GB, [Insufficient Permissions], [Insufficient Permissions]\n", ()),
         ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", ()),
-        ("A, or B, 100, 50\n", (InstalledGpu("A, or B", 100 * MIB, 50 * MIB),)),
+        ("A, or B, 100, 50\n", (CardMemory("A, or B", 100 * MIB, 50 * MIB),)),
     ],
 )  # fmt: skip
 def test_recorded_answers(text, gpus):
-    assert parse_gpus(text) == gpus
+    assert card_memory(lambda _: (0, text)) == gpus
+    assert card_memory(lambda _: (9, text)) == ()
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ def test_the_tool_is_asked(script, count, tmp_path, monkeypatch):
     tool.write_text(f"#!/bin/sh\n{script}\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert len(installed_gpus()) == count
+    assert len(card_memory()) == count
 
 
 def test_without_the_tool_nothing_is_known(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert installed_gpus() == ()
+    assert card_memory() == ()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tritongen.fleet.catalogue import Machine, usd_per_month
+from tritongen.model.business import Cloud
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.gpu_cards import card_name
@@ -78,7 +79,7 @@ def gpu_options(
     found = []
     for machine in machines:
         card = _card(machine)
-        if card is None:
+        if card is None or not _admitted(machine, intent.business.cloud):
             continue
         key = (card, machine.gpus)
         if key not in known:
@@ -95,6 +96,14 @@ def gpu_options(
         cost = usd_per_month(machine.usd_per_hour, slow)
         found.append(GpuOption(machine, card, slow, fast, cost, served.execution_ms, served.rows))
     return tuple(sorted(found, key=lambda one: (one.usd_per_month, one.machine.name)))
+
+
+def _admitted(machine: Machine, cloud: Cloud) -> bool:
+    """Whether the choice of a cloud has it."""
+    named = not cloud.machines or machine.name in cloud.machines
+    return (
+        named and cloud.provider in {"", machine.provider} and cloud.region in {"", machine.region}
+    )
 
 
 def _card(machine: Machine) -> str | None:

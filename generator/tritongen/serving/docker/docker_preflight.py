@@ -14,7 +14,7 @@ from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, sp
 from tritongen.serving.docker.images import ImageChoice, describe, image_for
 from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
 from tritongen.serving.protocol import ServerSpec
-from tritongen.system.gpus import InstalledGpu, installed_gpus
+from tritongen.system.gpus import CardMemory, card_memory
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -77,10 +77,10 @@ def resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]
         fix = "Install the NVIDIA Container Toolkit on the engine's machine, or set target.gpus: 0."
         yield finding("TG826", Severity.ERROR, message, fix=fix)
     if spec.gpus and facts.local:
-        yield from gpu_findings(spec, installed_gpus())
+        yield from gpu_findings(spec, card_memory())
 
 
-def gpu_findings(spec: ServerSpec, gpus: Sequence[InstalledGpu]) -> Iterator[Finding]:
+def gpu_findings(spec: ServerSpec, gpus: Sequence[CardMemory]) -> Iterator[Finding]:
     """Cards that are others than planned for, or have too little memory left.
 
     Args:
@@ -91,11 +91,11 @@ def gpu_findings(spec: ServerSpec, gpus: Sequence[InstalledGpu]) -> Iterator[Fin
         if needed > gpu.free_bytes:
             message = (
                 f"the models need {needed >> 20} MiB on GPU {number} ({gpu.name}), which has "
-                f"{gpu.free_bytes >> 20} of {gpu.memory_bytes >> 20} MiB left"
+                f"{gpu.free_bytes >> 20} of {gpu.total_bytes >> 20} MiB left"
             )
             fix = "End what holds its memory, or state target.gpu with this card and build again."
             yield finding("TG160", Severity.ERROR, message, fix=fix)
-        elif spec.gpu_name and card_name(gpu.name, gpu.memory_bytes) != spec.gpu_name:
+        elif spec.gpu_name and card_name(gpu.name, gpu.total_bytes) != spec.gpu_name:
             message = f"planned for {spec.gpu_name}, GPU {number} is {gpu.name}"
             fix = "State target.gpu with this card, and build again."
             yield finding("TG160", Severity.WARNING, message, fix=fix)
