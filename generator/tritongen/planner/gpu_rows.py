@@ -98,6 +98,8 @@ def choose_rows(model: ModelInput, sizes: Sequence[int], copies: int) -> tuple[i
     known = roofline(model)
     if known is None:
         rows, why = rows_by_rate(model)
+        if model.gpu is not None and model.gpu.card is not None:
+            why += "; its operations were not counted, so that no time is estimated"
         roomy = [size for size in sizes if size <= max(rows, CLIENT_ROWS)]
         return max(roomy, default=sizes[0]), why
     rate, goal = model.intent.planning_rate, model.intent.latency_ms
