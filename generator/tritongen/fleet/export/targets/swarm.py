@@ -14,8 +14,10 @@ replicas first, waits for their health and stops the old ones; a failed update i
 **Undo:** `docker service rollback` serves the configurations that were served before, and with
 `--image` the weights, too. **Scale:** Swarm has no autoscaler: as many replicas as the planned peak
 needs, or `docker service scale`. A test sends 10,000 requests (HTTP that keeps its connections,
-HTTP with a connection each, gRPC, streams) through scaling out and in, an update and its undoing,
-on one node, and loses none; when a replica is killed, another admits three failures.
+HTTP with a connection each, gRPC, gRPC with a stream each) through scaling out and in, an update
+and its undoing, on one node, and loses none; when a replica is killed, another admits three
+failures. A stream that is kept for many requests stays with its replica and is refused once that
+ends: open another.
 
 **Observe.** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
 the stack reaches, and Grafana, whose password is a secret of Swarm's that you make first.
