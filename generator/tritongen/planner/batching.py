@@ -181,6 +181,8 @@ def _merging_on_gpu(model: ModelInput, rows: int, why: str, delay: Planned[int])
         limit = f"half of {goal:g} ms, since no execution was measured on a GPU"
         policy = QueuePolicy(int(goal * GOAL_SHARE * 1000), 0, Reason(Source.INTENT, limit))
     size = decided(rows, Source.TRIAL, f"batch axis proven; {why}{_bound(model)}")
+    if rows <= 1:
+        return BatchPlan(size, None, Reason(Source.RULE, "an execution takes no more than one row"))
     return BatchPlan(size, DynamicBatching(delay, queue_policy=policy), None)
 
 

@@ -78,7 +78,10 @@ def _placed(
     if any(place.fault for place in packed.values()):
         frugal = {name: _choice(model, least[name].total, 1) for name, model in models.items()}
         packed = _pack(models, frugal, room, cards)
-    return packed
+    lost = {name: place for name, place in packed.items() if place.fault}
+    left = {name: model for name, model in models.items() if name not in lost}
+    # Without them the others may have more.
+    return lost | _placed(left, least, room, cards) if lost and left else packed
 
 
 def _least(model: ModelInput) -> GpuMemory:

@@ -88,6 +88,21 @@ def test_what_fits_nowhere_is_refused_with_the_arithmetic_and_the_others_are_ser
     assert fault.fix
 
 
+def test_without_what_does_not_fit_the_others_have_its_room():
+    tight = TargetGpu("T4", 2 * GB)  # a GB and 161 MB for models
+    left = plan({"a": 600 * MIB, "b": 500 * MIB}, gpu=tight)
+    assert [model.name for model in left.models] == ["a"]
+    (alone,) = plan({"a": 600 * MIB}, gpu=tight).models
+    assert left.models[0] == alone
+    assert alone.max_batch_size.value > 1
+
+
+def test_one_row_is_not_merged_with_others():
+    (model,) = plan({"a": 600 * MIB}, gpu=TargetGpu("T4", 1_425_000_000)).models
+    assert (model.max_batch_size.value, model.batching) == (1, None)
+    assert model.batching_off is not None
+
+
 def test_more_instances_than_memory_are_refused():
     left = plan({"a": GB}, own={"a": ModelIntent(instances=20)})
     assert left.models == ()
