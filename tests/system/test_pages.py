@@ -6,8 +6,10 @@ a story changes in them is said beside it: addresses, and times that nobody wait
 
 import os
 import re
+import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import onnx
@@ -15,7 +17,7 @@ import pytest
 
 from support import step_models
 from support.cli import TRITONGEN, Project, dense
-from support.export_stack import free_ports
+from support.export_stack import eventually, free_ports
 from support.optimize import trained
 from support.pages import ROOT, blocks, documents, is_printed
 
@@ -30,6 +32,13 @@ models:
 """
 KEY = "X-Key: abc\n"
 PORTS = "--http-port $HTTP --grpc-port $GRPC --metrics-port $METRICS"
+PORT_NAMES = ("HTTP", "GRPC", "METRICS", "PROMETHEUS")
+SCRAPED = """\
+global: {scrape_interval: 1s}
+scrape_configs:
+  - job_name: triton
+    static_configs: [{targets: ["127.0.0.1:%s"]}]
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Story:
         instead: what is run instead of a part of the page.
         built: whether the repository is there when the page begins.
         served: whether its server is.
+        watched: whether a Prometheus scrapes it.
         prepare: what else the page takes for granted.
     """
 
@@ -48,6 +58,7 @@ class Story:
     instead: Mapping[str, str] = field(default_factory=dict)
     built: bool = True
     served: bool = False
+    watched: bool = False
     prepare: Callable[[Project], None] | None = None
 
 
@@ -103,11 +114,9 @@ STORIES: dict[str, Story] = {
     "docs/check.md": Story(prepare=second_repository),
     "docs/kubernetes.md": Story(
         TWO,
-        {
-            "probe ": "probe --time-budget 1s ",
-            "tritongen observe --prometheus": ": tritongen observe --prometheus",
-        },
+        {"probe ": "probe --time-budget 1s ", "for 14d": "for 5s"},
         served=True,
+        watched=True,
     ),
     "docs/monorepo.md": Story(
         {"ranker": step_models.ranker()}, built=False, prepare=for_one_team
@@ -131,12 +140,12 @@ STORIES: dict[str, Story] = {
             "for 1h": "for 1s",
             "for 10m": "for 1s",
             "for 84s": "for 2s",
+            "for 14d": "for 5s",
             "duration 84s": "duration 3s",
             "OTHER:8000": "HOST:8000",
-            # tests/unit/fleet and test_cli_observe.py ask a Prometheus.
-            "tritongen observe --prometheus": ": tritongen observe --prometheus",
         },
         served=True,
+        watched=True,
     ),
     "docs/probe.md": Story(
         TWO,
@@ -212,17 +221,18 @@ def test_every_console_block_is_run_or_generated() -> None:
 def test_the_commands_of_a_page_do_what_it_says(page, project, embedded_runtime) -> None:
     story = STORIES[page]
     furnish(project, story)
-    ports = dict(zip(("HTTP", "GRPC", "METRICS"), map(str, free_ports(3)), strict=True))
-    try:
+    ports = dict(zip(PORT_NAMES, map(str, free_ports(4)), strict=True))
+    with ExitStack() as stack:
+        stack.callback(project.run, "down", expect=None)
         if story.served:
             run(project, f"tritongen up {PORTS}", ports)
+        if story.watched:
+            stack.enter_context(prometheus(project, ports))
         for block in blocks(page, "console"):
             script = adapted("\n".join(block.commands), story)
             printed = run(project, script, ports)
             missing = [line for line in block.shown if not is_printed(line, printed)]
             assert missing == [], f"{page}:{block.line}\n{printed}"
-    finally:
-        project.run("down", expect=None)
 
 
 def furnish(project: Project, story: Story) -> None:
@@ -240,7 +250,32 @@ def adapted(script: str, story: Story) -> str:
     for words, others in story.instead.items():
         script = script.replace(words, others)
     script = script.replace("tritongen up", f"tritongen up {PORTS}")
-    return script.replace("HOST:8000", "127.0.0.1:$HTTP").replace("HOST:", "127.0.0.1:")
+    addresses = {"HOST:8000": "127.0.0.1:$HTTP", "HOST:9090": "127.0.0.1:$PROMETHEUS"}
+    for words, others in {**addresses, "HOST:": "127.0.0.1:"}.items():
+        script = script.replace(words, others)
+    return script
+
+
+@contextmanager
+def prometheus(project: Project, ports: Mapping[str, str]) -> Iterator[None]:
+    """A real Prometheus that scrapes the page's server."""
+    config = project.write("prometheus/prometheus.yml", SCRAPED % ports["METRICS"])
+    address = f"127.0.0.1:{ports['PROMETHEUS']}"
+    words = [
+        "prometheus", f"--config.file={config}", f"--web.listen-address={address}",
+        f"--storage.tsdb.path={config.parent}",
+    ]  # fmt: skip
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        try:
+            eventually(lambda: listens(ports["PROMETHEUS"]))
+            yield
+        finally:
+            process.terminate()
+
+
+def listens(port: str) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", int(port))) == 0
 
 
 def run(project: Project, script: str, ports: Mapping[str, str]) -> str:

@@ -210,6 +210,10 @@ class CommandParser(argparse.ArgumentParser):
         known = [*self._option_string_actions]
         return next(iter(difflib.get_close_matches(wrong.partition("=")[0], known, n=1)), "")
 
+    def add_alias(self, option: str, name: str) -> None:
+        """Another name of an option, which stands in no help."""
+        self._option_string_actions[name] = self._option_string_actions[option]
+
     def add_flags(self, group: "OptionGroup | None" = None, **meanings: str) -> None:
         """Options without a value: `dry_run="store nothing"` adds `--dry-run` with that help."""
         for name, meaning in meanings.items():

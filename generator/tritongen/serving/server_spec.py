@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from tritongen.errors import InvalidInputError
 from tritongen.model.kept_folders import ENGINE_CACHE, HUB_CACHE
 from tritongen.repository.lock_file import CONFIG_FILE, as_built, config_text, read_lock
-from tritongen.serving.protocol import CUDA_POOL, DEFAULT_USER, PINNED_POOL, Ports, ServerSpec
+from tritongen.serving.protocol import (
+    CUDA_POOL,
+    DEFAULT_USER,
+    PINNED_POOL,
+    ModelControl,
+    Ports,
+    ServerSpec,
+)
 from tritongen.system.gpus import gpu_nodes
 from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
@@ -44,6 +51,8 @@ class UpOptions:
         pinned_pool_bytes: of the machine's memory, for copies to and from GPUs; Triton's usual
             256 MiB when 0.
         cuda_pool_bytes: of each GPU's memory, likewise; Triton's usual 64 MiB when 0.
+        flags: of tritonserver, (without dashes, value).
+        model_control: whether models can be loaded and unloaded.
 
     Raises:
         InvalidInputError: TG304, the image's name is none.
@@ -60,6 +69,8 @@ class UpOptions:
     read_only: bool | None = None
     pinned_pool_bytes: int = 0
     cuda_pool_bytes: int = 0
+    flags: tuple[tuple[str, str], ...] = ()
+    model_control: ModelControl = ModelControl.NONE
 
     def __post_init__(self) -> None:
         if self.image:
@@ -303,4 +314,6 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         image=options.image,
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,
+        wishes=options.flags,
+        model_control=options.model_control,
     )

@@ -17,6 +17,7 @@ from tritongen.model.findings import Finding, Severity
 from tritongen.model.progress import Progress
 from tritongen.serving.lifecycle import down
 from tritongen.serving.preflight import ports_of
+from tritongen.serving.protocol import ModelControl
 from tritongen.serving.runtimes import ChosenRuntime, choose_runtime, find_running
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
 from tritongen.triton.server import LOOPBACK, ModelStatus, RuntimeName, ServerState
@@ -217,7 +218,7 @@ def restart(
     keep_going: bool,
     progress: Progress | None = None,
 ) -> UpResult:
-    """End the project's server and start it again: runtime, image, address and ports as before.
+    """End the project's server and start it again: runtime, image, address, flags as before.
 
     Args:
         project: the project's folder.
@@ -248,6 +249,8 @@ def _options(state: ServerState) -> UpOptions:
         ports=ports_of(state.endpoints),
         host=state.host or LOOPBACK,
         image=state.image,
+        flags=state.flags,
+        model_control=ModelControl.EXPLICIT if state.explicit else ModelControl.NONE,
     )
     if state.runtime is not RuntimeName.DOCKER:
         return chosen
