@@ -255,5 +255,5 @@ def test_a_language_model_is_asked_at_once_and_part_by_part(examples, language_m
 def test_a_language_model_is_left_to_aiperf(examples, language_model):
     http_ = examples.server.server.endpoints.http
     ran = examples.project.run("probe", "-m", language_model, "-u", http_, expect=2)
-    assert "error TG921" in ran.err
+    assert "error TG920" in ran.err
     assert f"http://{http_}/v2/models/{language_model}/generate_stream" in ran.err

@@ -30,7 +30,7 @@ def refuse_language_model(server: ProbedServer, model: str, loads: Sequence[Load
     """Name the command that measures a model which answers with tokens.
 
     Raises:
-        InvalidInputError: TG921, it is one.
+        InvalidInputError: TG920, it is one.
     """
     try:
         config = server.control.config(model)
@@ -40,7 +40,7 @@ def refuse_language_model(server: ProbedServer, model: str, loads: Sequence[Load
     if engine:
         command = aiperf_command(server.endpoint, model, engine, loads)
         what = "it answers with tokens, whose times AIPerf measures"
-        raise InvalidInputError("TG921", what, where=model, fix=f"pip install aiperf; {command}")
+        raise InvalidInputError("TG920", what, where=model, fix=f"pip install aiperf; {command}")
 
 
 def language_engine(config: Any) -> str:  # noqa: ANN401  (a configuration in JSON's terms)

@@ -78,5 +78,5 @@ def test_a_language_model_is_not_probed():
     refuse_language_model(Server(OTHER), "net", ())
     with pytest.raises(InvalidInputError) as raised:
         refuse_language_model(Server(VLLM), "opt", ())
-    assert raised.value.code == "TG921"
+    assert raised.value.code == "TG920"
     assert "http://localhost:8000/v2/models/opt/generate_stream" in raised.value.fix
