@@ -1,10 +1,13 @@
 """What tritonclient reads over HTTP ends within a time and a size, whatever a server sends."""
 
+import gzip
 import json
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,7 @@ from tritongen.triton.address import Endpoint
 CHUNK = b"100000\r\n{}" + bytes((1 << 20) - 2) + b"\r\n"
 
 
-def load(attack: Attack, seconds: float = 0.4, **options: float) -> Log:
+def load(attack: Attack, seconds: float = 0.4, **options: Any) -> Log:
     """What became of the requests of two clients."""
     with hostile(attack) as server:
         endpoint = Endpoint.parse(server.address)
@@ -80,6 +83,43 @@ def test_what_is_too_much_is_a_failed_request(attack: Attack, told: str) -> None
     log = load(attack, 2.0)
     assert not log.done
     assert set(log.codes) <= {"MALFORMED", "UNFINISHED"}
+    assert told in log.examples["MALFORMED"]
+
+
+def packed(kind: str, content: bytes, more: bytes = b"") -> bytes:
+    data = {"gzip": gzip.compress, "deflate": zlib.compress}[kind](content)
+    sizes = b"Content-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (kind.encode(), len(data))
+    return OK + more + sizes + data
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate"])
+def test_what_was_asked_for_compressed_is_unpacked(kind: str) -> None:
+    head, _, content = answer(1_000).partition(b"\r\n\r\n")
+    size = head.partition(b"Inference-Header-Content-Length: ")[2].split(b"\r\n")[0]
+    data = packed(kind, content, b"Inference-Header-Content-Length: " + size + b"\r\n")
+    log = load(lambda peer: peer.sendall(data), 1.0, compression=kind)
+    assert set(log.codes) <= {"UNFINISHED"}
+    assert log.done
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "told"),
+    [
+        (b"[" + bytes(1 << 27), b"", "of more than 2097152 bytes"),
+        (
+            b"{}" + bytes(1 << 27),
+            b"Inference-Header-Content-Length: 2\r\n",
+            "more than 67108864 bytes",
+        ),
+    ],
+    ids=["JSON", "tensors"],
+)
+def test_what_unpacks_without_an_end_is_a_failed_request(
+    content: bytes, more: bytes, told: str
+) -> None:
+    data = packed("gzip", content, more)
+    log = load(lambda peer: peer.sendall(data), 2.0, compression="gzip")
+    assert not log.done
     assert told in log.examples["MALFORMED"]
 
 

@@ -1,9 +1,11 @@
 """Bounds for what tritonclient reads over HTTP: by itself it reads for as long as something comes.
 
-Its time limit is of each piece of an answer, its sizes have none, and it unpacks what is packed.
+Its time limit is of each piece of an answer, its sizes have none, and it unpacks what comes packed.
 """
 
+import io
 import threading
+import zlib
 from typing import Any
 
 from tritongen.probe.engines.http_messages import MAX_HEAD_BYTES, MalformedResponseError
@@ -42,11 +44,13 @@ class BoundedClient:
         client: of `tritonclient.http`.
         budget: of the engine.
         limit_s: from the request to the last byte of its answer.
+        compression: of answers, as it was asked for; empty for none.
     """
 
-    def __init__(self, client: Any, budget: Budget, limit_s: float) -> None:  # noqa: ANN401  (tritonclient has no types)
+    def __init__(self, client: Any, budget: Budget, limit_s: float, compression: str) -> None:  # noqa: ANN401  (tritonclient has no types)
         self._client = client
         self._budget = budget
+        self._compression = compression
         self._limit_ns = round(limit_s * 1e9)
         self._until_ns = self._held = self._most = 0
         self._part = ""
@@ -90,18 +94,47 @@ class BoundedClient:
         """The response, of which the headers have been read."""
         response = self._post(**request)
         try:
-            if response.get("content-encoding", "identity") != "identity":
+            encoding = response.get("content-encoding", "identity")
+            if encoding not in {"identity", self._compression}:
                 raise MalformedResponseError("the response is compressed though it must not be")
             said = response.get("inference-header-content-length")
             if said is not None and not 0 <= int(said) <= _MAX_JSON_BYTES:
                 raise MalformedResponseError("the JSON part is too large")
+            plain = said is None or response.status_code != 200
+            most = _MAX_JSON_BYTES if plain else MAX_ANSWER_BYTES
+            self._most, self._part = most + MAX_HEAD_BYTES, "JSON" if plain else "an answer"
+            return response if encoding == "identity" else _Unpacked(response, most)
         except BaseException:
             response.release()
             raise
-        plain = said is None or response.status_code != 200
-        self._most = (_MAX_JSON_BYTES if plain else MAX_ANSWER_BYTES) + MAX_HEAD_BYTES
-        self._part = "JSON" if plain else "an answer"
-        return response
+
+
+class _Unpacked:
+    """A response that came compressed, as tritonclient reads one that did not.
+
+    Raises:
+        MalformedResponseError: it is no whole one of the longest size.
+    """
+
+    def __init__(self, response: Any, most: int) -> None:  # noqa: ANN401  (geventhttpclient's)
+        self.status_code = response.status_code
+        self._response = response
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)  # by its header gzip's or zlib's own
+        try:
+            self._data = io.BytesIO(unpacker.decompress(response.read(), most))
+        except zlib.error as fault:
+            raise MalformedResponseError(f"the compressed response is damaged ({fault})") from None
+        if not unpacker.eof:
+            raise MalformedResponseError(f"unpacked it is cut, or of more than {most} bytes")
+
+    def get(self, name: str) -> str | None:
+        """A header."""
+        found: str | None = self._response.get(name)
+        return None if name.lower() == "content-encoding" else found
+
+    def read(self, length: int = -1) -> bytes:
+        """See geventhttpclient's."""
+        return self._data.read(length)
 
 
 class _Connection:

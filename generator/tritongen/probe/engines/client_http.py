@@ -92,7 +92,7 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
             ssl_context_factory=None if tls is None else partial(_context, tls),
             insecure=tls is not None and not tls.verify,
         )
-        return BoundedClient(client, self._budget, limit_s)
+        return BoundedClient(client, self._budget, limit_s, self._options.compression)
 
     def _issue(self, slot: _ThreadSlot) -> None:
         if slot.inbox is None:
