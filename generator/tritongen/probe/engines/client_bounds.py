@@ -4,6 +4,7 @@ Its time limit is of each piece of an answer, its sizes have none, and it unpack
 """
 
 import threading
+import zlib
 from typing import Any
 
 from tritongen.probe.engines.http_messages import MAX_HEAD_BYTES, MalformedResponseError
@@ -14,6 +15,8 @@ MAX_ANSWER_BYTES = 64 << 20
 # Chosen: Python's objects take forty times as much. Tensors come as bytes, beside the JSON.
 _MAX_JSON_BYTES = 2 << 20
 _READ_BYTES = 1 << 18
+# Of zlib: gzip's header or its own.
+_ANY_FORM = 47
 
 
 class Budget:
@@ -42,10 +45,12 @@ class BoundedClient:
         client: of `tritonclient.http`.
         budget: of the engine.
         limit_s: from the request to the last byte of its answer.
+        packed: how answers may be compressed, since they were asked to; identity for not at all.
     """
 
-    def __init__(self, client: Any, budget: Budget, limit_s: float) -> None:  # noqa: ANN401  (tritonclient has no types)
+    def __init__(self, client: Any, budget: Budget, limit_s: float, packed: str) -> None:  # noqa: ANN401  (tritonclient has no types)
         self._client = client
+        self._packed = packed
         self._budget = budget
         self._limit_ns = round(limit_s * 1e9)
         self._until_ns = self._held = self._most = 0
@@ -90,7 +95,8 @@ class BoundedClient:
         """The response, of which the headers have been read."""
         response = self._post(**request)
         try:
-            if response.get("content-encoding", "identity") != "identity":
+            encoding = response.get("content-encoding", "identity")
+            if encoding not in {"identity", self._packed}:
                 raise MalformedResponseError("the response is compressed though it must not be")
             said = response.get("inference-header-content-length")
             if said is not None and not 0 <= int(said) <= _MAX_JSON_BYTES:
@@ -99,9 +105,58 @@ class BoundedClient:
             response.release()
             raise
         plain = said is None or response.status_code != 200
-        self._most = (_MAX_JSON_BYTES if plain else MAX_ANSWER_BYTES) + MAX_HEAD_BYTES
+        most = _MAX_JSON_BYTES if plain else MAX_ANSWER_BYTES
+        self._most = most + MAX_HEAD_BYTES
         self._part = "JSON" if plain else "an answer"
-        return response
+        if encoding == "identity":
+            return response
+        content = unpacked(response.read(), most)
+        self._held += len(content)
+        self._budget.take(len(content))
+        return _Unpacked(response, content)
+
+
+def unpacked(data: bytes, most: int) -> bytes:
+    """What was compressed, by gzip or deflate.
+
+    Raises:
+        MalformedResponseError: it is no such thing, or more than that many bytes.
+    """
+    reader = zlib.decompressobj(wbits=_ANY_FORM)
+    try:
+        content = reader.decompress(data, most + 1)
+    except zlib.error:
+        raise MalformedResponseError("the response cannot be decompressed") from None
+    if len(content) > most:
+        raise MalformedResponseError(f"a compressed answer of more than {most} bytes")
+    if not reader.eof:
+        raise MalformedResponseError("the compressed response is cut short")
+    return content
+
+
+class _Unpacked:
+    """A response that was compressed, as tritonclient reads one that was not."""
+
+    def __init__(self, response: Any, content: bytes) -> None:  # noqa: ANN401  (geventhttpclient's)
+        self._response, self._content = response, memoryview(content)
+
+    @property
+    def status_code(self) -> int:
+        """Of HTTP."""
+        return int(self._response.status_code)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """A header."""
+        if name.lower() == "content-encoding":
+            return default
+        found: str | None = self._response.get(name, default)
+        return found
+
+    def read(self, length: int | None = None) -> bytes:
+        """The next bytes; all that are left without a length."""
+        size = len(self._content) if length is None else length
+        piece, self._content = bytes(self._content[:size]), self._content[size:]
+        return piece
 
 
 class _Connection:

@@ -92,7 +92,8 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
             ssl_context_factory=None if tls is None else partial(_context, tls),
             insecure=tls is not None and not tls.verify,
         )
-        return BoundedClient(client, self._budget, limit_s)
+        packed = self._options.compression or "identity"
+        return BoundedClient(client, self._budget, limit_s, packed)
 
     def _issue(self, slot: _ThreadSlot) -> None:
         if slot.inbox is None:
