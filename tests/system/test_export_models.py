@@ -58,7 +58,7 @@ def exported(project: Project, target: str, name: str) -> tuple[str, str]:
 def built(project: Project, command: str, base: str) -> list[str]:
     """The layers of the image that the command builds on this base."""
     done = shell(
-        command.replace("docker build", f"docker build -q --build-arg BASE={base}"),
+        command.replace("docker build", f"docker build -q --no-cache --build-arg BASE={base}"),
         project.folder / "out",
     )
     assert done.returncode == 0, done.stderr

@@ -77,6 +77,11 @@ def second_repository(project: Project) -> None:
     (project.folder / "repo").symlink_to(project.repository)
 
 
+def with_profile(project: Project) -> None:
+    (profile,) = blocks("docs/from-model-analyzer.md", "yaml")
+    project.write("profile.yaml", profile.text)
+
+
 def for_one_team(project: Project) -> None:
     team = project.folder / "teams" / "search"
     team.mkdir(parents=True)
@@ -112,6 +117,25 @@ STORIES: dict[str, Story] = {
         served=True,
     ),
     "docs/check.md": Story(prepare=second_repository),
+    "docs/from-model-analyzer.md": Story(
+        {"ocr": dense(), "rank": dense(seed=1)},
+        {
+            "model-analyzer profile ": ": model-analyzer profile ",
+            # Whether a goal is met is this machine's matter.
+            "config profile.yaml": "config profile.yaml --budget 8s || [ $? = 4 ]",
+        },
+        prepare=with_profile,
+    ),
+    "docs/from-perf-analyzer.md": Story(
+        TWO,
+        {
+            "perf_analyzer   ": ": perf_analyzer ",
+            "localhost:8001": "127.0.0.1:$GRPC",
+            "1:16": "1:2",
+            "probe ": "probe --time-budget 1s ",
+        },
+        served=True,
+    ),
     "docs/kubernetes.md": Story(
         TWO,
         {"probe ": "probe --time-budget 1s ", "for 14d": "for 5s"},
@@ -125,6 +149,12 @@ STORIES: dict[str, Story] = {
         {"ocr": trained.mlp()},
         # What is slower on this machine is not kept with samples.
         {"--data samples.npz --max-drop 0.01": "--budget 1"},
+    ),
+    "docs/other-systems.md": Story(
+        IRISES,
+        # The container's image is a registry's; what is typed in it is run here.
+        {"docker run": ": docker run", "pip install 'tritongen[onnx]'": ":"},
+        built=False,
     ),
     "docs/pipelines.md": Story(
         {

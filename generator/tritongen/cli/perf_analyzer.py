@@ -160,7 +160,7 @@ class _Absent(_Answered):
         """Refuse it, with what to do instead."""
         del namespace, value
         raise InvalidInputError(
-            "TG920", f"{name} of perf_analyzer has no counterpart", fix=self._answer
+            "TG921", f"{name} of perf_analyzer has no counterpart", fix=self._answer
         )
 
 
@@ -212,7 +212,7 @@ def _share(text: str) -> float:
 def _data(found: argparse.Namespace, text: str) -> None:
     if text == "zero":
         what = "--input-data zero of perf_analyzer has no counterpart"
-        raise InvalidInputError("TG920", what, fix="Use --values NAME=zeros for each input.")
+        raise InvalidInputError("TG921", what, fix="Use --values NAME=zeros for each input.")
     found.data = None if text == "random" else Path(text)
 
 
@@ -230,7 +230,7 @@ def _compression(found: argparse.Namespace, text: str) -> None:
 def _memory(found: argparse.Namespace, text: str) -> None:
     if text not in {"none", "system"}:
         what = f"--shared-memory {text} of perf_analyzer has no counterpart"
-        raise InvalidInputError("TG920", what, fix="Use --shm: system shared memory.")
+        raise InvalidInputError("TG921", what, fix="Use --shm: system shared memory.")
     found.shm = text == "system"
 
 

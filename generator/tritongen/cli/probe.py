@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from tritongen.probe.workload import Load
 
 EXAMPLES = f"""\
-  tritongen probe --concurrency 8           every ready model of this project's server
-  tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
-  tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
-  tritongen probe -m ocr --find knee        where throughput stops growing
-  tritongen probe -m ocr --goal 'p99<5ms'   greatest rate that holds the goal
-  tritongen probe -m ocr --client both      the server's capacity, and what tritonclient gets of it
+  tritongen probe --concurrency 8            every ready model of this project's server
+  tritongen probe -m ocr --concurrency 1:64  throughput and latency as concurrency doubles
+  tritongen probe -m ocr --rate 100          open loop: latency at 100 requests a second
+  tritongen probe -m ocr --find knee         where throughput stops growing
+  tritongen probe -m ocr --goal 'p99<5ms'    greatest rate that holds the goal
+  tritongen probe -m ocr --client both       the server's capacity, and what tritonclient gets of it
   tritongen probe -u https://HOST/api/x --header-file key.txt --request-count 500
   tritongen probe --compare before.json after.json
 {perf_analyzer.SECTION}"""

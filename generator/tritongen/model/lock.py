@@ -15,6 +15,7 @@ from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
+from tritongen.model.target_gpu import TargetGpu
 
 # Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -69,6 +70,7 @@ class LockedTarget:
         machine: what the building machine said, None when tritongen.yaml states the cores.
         memory_bytes: None when not stated.
         gpus: number of GPUs.
+        gpu: what each of them is, None where nothing was said of it.
     """
 
     triton: str
@@ -76,6 +78,7 @@ class LockedTarget:
     machine: CpuReading | None = None
     memory_bytes: int | None = None
     gpus: int = 0
+    gpu: TargetGpu | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,13 @@ class LockedServer:
         flags: (flag without dashes, value).
         shared_memory_bytes: room that the tensors of these configurations take between Triton and
             Python-based backends; None where it is to be found out.
+        gpu_bytes: that the models take on each GPU; empty where that is not known.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[tuple[str, str], ...] = ()
     shared_memory_bytes: int | None = None
+    gpu_bytes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,11 +240,13 @@ def make_lock(
             machine=budget.machine,
             memory_bytes=intent.target.memory_bytes,
             gpus=intent.target.gpus,
+            gpu=intent.target.gpu,
         ),
         server=LockedServer(
             environment={name: value.value for name, value in plan.server.environment},
             flags=tuple((name, value.value) for name, value in plan.server.flags),
             shared_memory_bytes=in_steps(room),
+            gpu_bytes=plan.server.gpu_bytes,
         ),
         models=models,
         written=written,

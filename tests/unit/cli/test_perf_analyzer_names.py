@@ -102,7 +102,7 @@ def test_what_has_no_counterpart_is_answered_in_one_line(name):
     _, valued = perf_analyzer.ABSENT[name]
     with pytest.raises(InvalidInputError) as caught:
         options(name, *(["1"] if valued else []))
-    assert caught.value.code == "TG920"
+    assert caught.value.code == "TG921"
     assert caught.value.what.startswith(name)
     flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", caught.value.fix)) - {"--server-flag"}
     known = build_parser("probe")._subparsers._group_actions[0].choices["probe"]
@@ -113,7 +113,7 @@ def test_what_has_no_counterpart_is_answered_in_one_line(name):
 def test_values_without_a_counterpart_are_answered(words):
     with pytest.raises(InvalidInputError) as caught:
         options(*words.split())
-    assert caught.value.code == "TG920"
+    assert caught.value.code == "TG921"
 
 
 def test_what_changes_nothing_is_taken_and_told(capsys):

@@ -74,7 +74,7 @@ def _image_commands(deployment: Deployment) -> Iterator[str]:
     """Builds the image and gives it to its registry."""
     if deployment.base_image:
         image = deployment.services[0].container.image
-        into = f"--transform 's,^[.]/,root/models/,;s,^{SUMS}$,root/{SUMS},'"
+        into = f"--transform 's,^[.],root/models,;s,^{SUMS}$,root/{SUMS},'"
         place = shlex.quote(deployment.repository)
         yield f'(cd {place} && sha256sum --quiet --check "$OLDPWD/{SUMS}")'
         yield f"{_TAR} {into} Dockerfile {SUMS} -C {place} . | docker build -t {image} -"
