@@ -9,7 +9,15 @@ from tritongen.model.evidence import Evidence, ModelEvidence, with_refusal
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent, Target
-from tritongen.model.lock import CACHE, LIMITER, LIMITER_RESOURCE, TELEMETRY, THREADS
+from tritongen.model.lock import (
+    CACHE,
+    CACHE_BYTES,
+    LIMITER,
+    LIMITER_RESOURCE,
+    TELEMETRY,
+    THREADS,
+    environment_threads,
+)
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import (
     InstanceKind,
@@ -40,8 +48,6 @@ from tritongen.planner.sequences import (
 )
 from tritongen.planner.trial_findings import callee_findings, plan_findings
 from tritongen.planner.tuned_choice import still_tuned
-
-CACHE_BYTES = 64 * 2**20
 
 
 def plan_serving(
@@ -254,12 +260,11 @@ def _server(
 
 def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]], ...]:
     # Where variables alone limit a model, they must hold it to what was planned.
-    held = [model.threads.value for model in models if _by_environment(model)]
+    held = [model.threads.value for model in models if held_by_environment(model)]
+    threads = environment_threads(held, (model.threads.value for model in models))
     if held:
-        threads = min(held)
         why = "the threads of models that no parameter limits, one process per instance"
     else:
-        threads = max((model.threads.value for model in models), default=1)
         why = "the most threads of one instance"
     why += "; OpenMP and BLAS otherwise take every core of the host in each process"
     held_to = decided(str(threads), Source.RULE, why)
@@ -267,7 +272,7 @@ def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]],
     return (*((name, held_to) for name in THREADS), (TELEMETRY, silent))
 
 
-def _by_environment(model: ModelPlan) -> bool:
+def held_by_environment(model: ModelPlan) -> bool:
     """Whether only environment variables limit the model's CPU threads."""
     backend = BACKENDS.get(model.backend)
     if backend is None or model.kind.value is not InstanceKind.CPU:
