@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 PYTHON ?= $(or $(wildcard $(BIN)/python),python3)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Half of a test's time is waiting for servers, so that more processes than cores pay.
-WORKERS ?= $(shell echo $$(( $$(nproc) + 1 )))
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := --numprocesses $(WORKERS) --dist loadgroup --durations 20
+# $(call parallel,MORE): so many processes more than cores, or WORKERS of them. Half of a test's time
+# is waiting for servers, more of a slow one's. The order in which groups start is tests/conftest.py's.
+parallel = --numprocesses $(or $(WORKERS),$(shell echo $$(( $$(nproc) + $(1) )))) --dist loadgroup \
+    --no-loadscope-reorder --durations 20
 
 .PHONY: help demo test test-slow test-all check format docs bench bench-tune clean machine FORCE
 # The targets share one environment.
@@ -41,16 +42,16 @@ demo: machine ## the main job on real models with the embedded Triton
 
 test: machine $(VENV)/.ready ## what every commit must pass, in minutes; one path of each real thing
 	scripts/docker-engine.sh
-	$(PYTEST) $(PARALLEL) -m 'not slow'
+	$(PYTEST) $(call parallel,1) -m 'not slow'
 
 test-slow: machine $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
 	scripts/docker-engine.sh
-	$(PYTEST) $(PARALLEL) -m 'slow and not measures'
+	$(PYTEST) $(call parallel,2) -m 'slow and not measures'
 	$(PYTEST) -m measures
 
 test-all: machine $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
 	scripts/docker-engine.sh
-	$(PYTEST) $(PARALLEL) -m 'not measures'
+	$(PYTEST) $(call parallel,2) -m 'not measures'
 	$(PYTEST) -m measures
 
 check: $(VENV)/.ready ## format, lint, types, import contract, rules for files and tests

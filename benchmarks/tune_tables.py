@@ -198,7 +198,7 @@ def _cuts(rows: Rows, wanted: list[str]) -> Iterator[str]:
     """How the rows were measured, and what of a complete run is not here."""
     yield (
         "throughput is the goal everywhere; a row's load is a closed loop that keeps every "
-        "instance in full batches, 64 clients at most"
+        "instance in full batches, 64 clients at most; `@8` in its name means 8 clients that wait"
     )
     yield (
         f"requests travel over {PROTOCOL.value} everywhere: in the tuner, the grid and "

@@ -34,6 +34,8 @@ else:
     print([model["name"] for model in built.to_dict()["models"]], checked.exit_code)
 ```
 
+A measurement plotted with matplotlib: [a probe in a notebook](notebook.ipynb).
+
 - A result is frozen. `to_dict()` is the document that the command prints with `--format json`, as
   plain values, and `exit_code` what the command tells its caller: an `ExitCode` of
   `tritongen.errors`. `client` has no such document of its command; its result has one all the same.

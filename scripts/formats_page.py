@@ -63,9 +63,10 @@ or on what can be read, and say so (TG147).
 
 Rows with an entry in the column *embedded Triton* were served by a real Triton in the tests, from
 the file to answers that equal a local run, with the busy threads counted. The others were not run:
-TensorRT needs a GPU, TensorFlow's backend left Triton after 25.02, and the embedded server's
-release does not know AOT Inductor packages. Their configurations follow Triton's documentation and
-the sources of its backends, and `check` holds them against the same rules.
+TensorRT, DALI, vLLM and TensorRT-LLM need a GPU, TensorFlow's backend left Triton after 25.02, and
+the embedded server's release does not know AOT Inductor packages. Their configurations follow
+Triton's documentation and the sources of its backends, and `check` holds them against the same
+rules.
 
 Pickles (scikit-learn's, and PyTorch's weights without code), Keras files, safetensors and
 TensorFlow Lite models are told apart and explained; no backend of Triton's standard image loads
@@ -91,6 +92,10 @@ FILES = {
     "tensorrt_plan": "TensorRT plan",
     "tensorflow_savedmodel": "TensorFlow SavedModel",
     "tensorflow_graphdef": "TensorFlow GraphDef",
+    "vllm_arguments": "vLLM engine arguments",
+    "dali_pipeline": "DALI pipeline",
+    "dali_python": "DALI pipeline in Python",
+    "config_template": "model of a TensorRT-LLM set, beside its version folders",
 }
 
 

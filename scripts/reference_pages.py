@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tritongen.cli.main import COMMANDS, build_parser
-from tritongen.errors import CODES, Code
+from tritongen.errors import CODES, Code, ExitCode
 from tritongen.errors.explanations import explanations
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -25,6 +25,13 @@ Generated from the command line's own declarations by `python scripts/reference_
 
 `tritongen COMMAND --help` prints the same. Every command has `-v`, `-vv` and `-q`, too
 ([the log](log.md))."""
+EXIT_CODES = {
+    ExitCode.OK: "fine",
+    ExitCode.FINDINGS: "drift or findings; a model that `build` leaves out",
+    ExitCode.INVALID_INPUT: "what was given: a flag, a file, a model",
+    ExitCode.ENVIRONMENT: "the machine, a server or the network",
+    ExitCode.GOAL_NOT_MET: "a goal is not met, or something became worse",
+}
 CODES_INTRO = """\
 # Codes
 
@@ -36,7 +43,9 @@ a finding of `check` out, see [Lint a repository](check.md)."""
 
 def commands_page() -> str:
     """Every command with its options, in the order of `tritongen --help`."""
-    lines = [COMMANDS_INTRO]
+    lines = [COMMANDS_INTRO, "", "## Exit codes", "", "| code | means |", "|---|---|"]
+    lines += [f"| {int(code)} | {EXIT_CODES[code]} |" for code in ExitCode]
+    lines.append("| 130, 142, 143 | ended by Ctrl-C, by `--timeout`, by SIGTERM |")
     for name, summary in COMMANDS.items():
         parser = build_parser(name, alone=True)
         own = _subparser(parser, name)

@@ -32,7 +32,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = ("support.triton", "support.docker", "support.cli", "support.exports")
 
 HERE = Path(__file__).parent
-# In the order in which they start: the long ones first, so that none is left over at the end.
+# In the order in which they start: the long ones first, so that none is left over at the end. The
+# Makefile tells pytest-xdist to keep it (``--no-loadscope-reorder``).
 TIERS = (
     "packaging", "system", "contract", "statistical", "golden", "property", "unit", "measures",
 )  # fmt: skip
@@ -40,7 +41,9 @@ SLOW_TIERS = {"packaging", "system", "statistical", "measures"}
 # Bytes in a test's name; longer contents are named by their length.
 SHORT = 24
 # Fixtures of tests that use the one Docker Engine, some of which count all of its containers.
-CONTAINERS = {"slim_image"}
+CONTAINERS = {"slim_image", "tool_image"}
+# The group of these tests, which is the longest one.
+DOCKER = "docker"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,6 +64,12 @@ def tier_of(item: pytest.Item) -> str:
     return item.path.relative_to(HERE).parts[0]
 
 
+def group_of(item: pytest.Item) -> str | None:
+    """The tests that run in one process with this one, by the name that they share."""
+    mark = item.get_closest_marker("xdist_group")
+    return mark.args[0] if mark else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test by its tier, by whether it is slow, and by the group that it runs in."""
     tier = tier_of(item)
@@ -70,14 +79,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("slow")
     if tier != "statistical" and not item.get_closest_marker("xdist_group"):
         containers = CONTAINERS & set(getattr(item, "fixturenames", ()))
-        group = "docker" if containers else item.path.relative_to(HERE).as_posix()
+        group = DOCKER if containers else item.path.relative_to(HERE).as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Long tiers start first; within a tier the order stays as it came, random or not."""
-    items.sort(key=lambda item: TIERS.index(tier_of(item)))
+    """Docker's tests and long tiers start first; within them the order stays, random or not."""
+    items.sort(key=lambda item: (group_of(item) != DOCKER, TIERS.index(tier_of(item))))
     grouped = any(item.get_closest_marker("xdist_group") and "@" in item.nodeid for item in items)
     if items and config.getoption("loadgroup", default=False) and not grouped:
         raise pytest.UsageError("pytest-xdist does not apply groups: see pytest in pyproject.toml")

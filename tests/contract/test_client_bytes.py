@@ -1,7 +1,9 @@
 """The fast engines send the very bytes that tritonclient's `infer` puts on the wire."""
 
+import gzip
 import socket
 import threading
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -130,6 +132,8 @@ MESSAGES = {
     "part of it shared": replace(
         placed(), inputs=(placed().inputs[0], message(DType.FP16, (1, 3)).inputs[0])
     ),
+    "a parameter": replace(message(DType.FP32, (1, 3)), parameters={"max_tokens": 256}),
+    "a text": replace(message(DType.FP32, (1, 3)), parameters={"note": '"sequence_id":1'}),
     "no outputs named": replace(message(DType.FP32, (1, 3)), outputs=()),
 }
 STEPS = [(True, False), (False, False), (False, True), (True, True)]
@@ -167,6 +171,24 @@ def test_the_client_sends_the_headers_and_the_path_of_its_endpoint(recorder):
     assert {name: headers(head)[name] for name in ("x-key", "host")} == {
         name: wanted[name] for name in ("x-key", "host")
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "taken"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)]
+)
+def test_a_compressed_request_is_the_same_request(recorder, kind, taken):
+    endpoint = Endpoint.parse(f"http://{recorder.http}")
+    job = replace(job_of_rows(), messages=(MESSAGES["FP32 batch 8"],))
+    plan = make_plan(job, endpoint, client=LoadClient.TRITONCLIENT)
+    engine = make_engine(endpoint, [plan], EngineOptions(compression=kind))
+    engine.open(1, closed=False)
+    engine.submit(0, clock_ns())
+    head, body = recorder.bodies.get(timeout=10.0)
+    engine.close()
+    told = headers(head)
+    assert (told["content-encoding"], told["accept-encoding"]) == (kind, kind)
+    ours = http_messages.request_bytes(job.messages[0], recorder.http)
+    assert taken(body) == ours.partition(b"\r\n\r\n")[2]
 
 
 def sent_over_grpc(recorder: Recorder, call) -> bytes:

@@ -59,7 +59,7 @@ def trial(
         "inputs": seen, "proof": PROVEN, "costs": tuple(costs), "zeros_ok": True,
         "peak_bytes": 100 << 20, "declared": (), "cpu": "a CPU",
     }  # fmt: skip
-    return Trial("onnxruntime 1.27.0", ok=True, **{**values, **changes})  # type: ignore[arg-type]  # fields of it
+    return Trial("onnxruntime 1.28.0", ok=True, **{**values, **changes})  # type: ignore[arg-type]  # fields of it
 
 
 def bound(verdict: BatchVerdict, rows: int = 0) -> BatchProof:
@@ -173,7 +173,7 @@ BATCHING: dict[str, Case] = {
     "coupled": Case(goal("request_batch: 4"), trial=trial(proof=bound(BatchVerdict.COUPLED))),
     "untested": Case(trial=trial(proof=bound(BatchVerdict.UNTESTED))),
     "not tried": Case(trial=None),
-    "failed": Case(trial=Trial("onnxruntime 1.27.0", ok=False, error="no kernel")),
+    "failed": Case(trial=Trial("onnxruntime 1.28.0", ok=False, error="no kernel")),
     "refuses rows": Case(trial=trial(proof=bound(BatchVerdict.PROVEN, 4))),
     "fixed first axis": Case(
         facts=replace(FACTS, inputs=(TensorSpec("x", DType.FP32, (1, 4)),)), trial=None

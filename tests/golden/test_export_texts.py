@@ -19,7 +19,7 @@ from tritongen.serving.docker.health_check import HEALTH
 
 EXPORTS = Path(__file__).parent / "exports"
 GPU = container(gpus=1, image_entrypoint=True, read_only=False, ulimits=(("memlock", -1),))
-BARE = container(cpus=None, memory_bytes=None, memory_request_bytes=(1 << 30) + 1)
+BARE = container(cores=None, cpus=None, memory_bytes=None, memory_request_bytes=(1 << 30) + 1)
 PINNED = container(image=f"triton@sha256:{'0' * 64}", rate_limited=True)
 SILENT = tuple(replace(one, latency_ms=None) for one in service().models)
 PIPELINE = (*service().models, DeployedModel("read", "ensemble", 0, 0, 30.0))
@@ -27,6 +27,8 @@ WEEK = tuple(3 if hour < 120 else 1 for hour in range(168))
 CHANGES: dict[str, Deployment] = {
     "gpu": deployment(service(container=GPU)),
     "no limits": deployment(service(container=BARE)),
+    "hardware threads": deployment(service(container=container(cpus=6))),
+    "whole node": deployment(service(container=container(cpus=8))),
     "pinned": deployment(service(container=PINNED)),
     "no goals": deployment(service(models=SILENT, rate_per_s=None)),
     "pipeline": deployment(service(models=PIPELINE)),
@@ -37,6 +39,10 @@ CHANGES: dict[str, Deployment] = {
     "just in time": deployment(service(queue_target_us=39_999)),
     "two services": deployment(service(), service("text", models=SILENT[:1])),
     "s3": deployment(storage="s3://bucket/shop"),
+    "image": deployment(
+        service(container=container(image="registry.example/shop:efefefefefef", holds_models=True)),
+        base_image="nvcr.io/nvidia/tritonserver:26.07-py3",
+    ),
     "claim alone": deployment(storage="pvc://models"),
     "nowhere": deployment(storage="ftp://models"),
     "no machine": deployment(machine="", machine_vcpus=None),

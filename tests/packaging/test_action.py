@@ -67,7 +67,7 @@ class Runner:
         script.write_text(step["run"])
         done = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)],
-            cwd=self.folder, env={**os.environ, **runner, **own},
+            cwd=self.folder, env={**os.environ, "PIP_COMPILE": "0", **runner, **own},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         summary = self._summary.read_text() if self._summary.exists() else ""

@@ -70,3 +70,22 @@ def test_the_sdist_builds_the_same_wheel(wheel: Path, sdist: Path, tmp_path: Pat
     target.mkdir()
     again = members(make_package(source, "wheel", target))
     assert again == members(wheel)
+
+
+def test_a_package_names_authors_and_in_a_workflow_the_projects_pages(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/tritongen")
+    told = metadata(make_package(ROOT, "wheel", tmp_path))
+    assert "Author: The tritongen authors" in told
+    assert "Project-URL: Source, https://github.com/someone/tritongen" in told
+    told, without = (
+        [line for line in lines if "Project-URL" not in line] for lines in (told, metadata(wheel))
+    )
+    assert told == without
+
+
+def metadata(wheel: Path) -> list[str]:
+    """The lines of a wheel's METADATA above the README."""
+    (path,) = (name for name in members(wheel) if name.endswith(".dist-info/METADATA"))
+    return members(wheel)[path].decode().partition("\n\n")[0].splitlines()

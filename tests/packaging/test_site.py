@@ -5,10 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 LOADED = re.compile(
     r"""<(?:script|img|iframe)[^>]+src=["']?(https?:)?//|<link[^>]+href=["']?(https?:)?//"""
 )
+LINK = re.compile(r'\bhref="([^"]*)"')
+MARKDOWN_LINK = re.compile(r"\]\(([^)\s]*)\)")
+URL = re.compile(r"\w+:|//|/")
 
 
 def run(*command: str) -> None:
@@ -18,19 +23,49 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(tmp_path):
-    run("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path))
-    pages = list(tmp_path.rglob("*.html"))
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    run("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder))
+    return folder
+
+
+def test_the_site_is_built_strictly_and_loads_nothing_from_elsewhere(site):
+    pages = list(site.rglob("*.html"))
     assert len(pages) > 20
     foreign = [page.name for page in pages if LOADED.search(page.read_text())]
     assert not foreign
     for page in (ROOT / "docs").rglob("*.md"):
-        assert (tmp_path / page.relative_to(ROOT / "docs")).with_suffix(".html").exists()
+        assert (site / page.relative_to(ROOT / "docs")).with_suffix(".html").exists()
+
+
+def test_every_link_leads_somewhere(site):
+    links = [
+        (page, link)
+        for pages, pattern in ((site.rglob("*.html"), LINK), (ROOT.glob("*.md"), MARKDOWN_LINK))
+        for page in pages
+        for link in pattern.findall(page.read_text())
+        if not URL.match(link)
+    ]
+    assert len(links) > 1000
+    broken = [
+        f"{page.name}: {link}"
+        for page, link in links
+        if not (page.parent / link.partition("#")[0]).exists()
+    ]
+    assert broken == []
 
 
 def test_the_reference_pages_are_up_to_date():
     run("scripts/reference_pages.py", "--check")
     run("scripts/api_page.py", "--check")
+    run("scripts/json_page.py", "--check")
+
+
+def test_the_notebook_is_a_page_with_what_it_draws(site):
+    text = (site / "notebook.html").read_text()
+    assert text.count('src="data:image/png;base64,') == 2
+    assert "UNSTABLE" in text or "VALID" in text
 
 
 def test_the_readme_is_short_and_shows_the_smallest_use_first():

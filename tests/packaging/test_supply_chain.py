@@ -154,3 +154,9 @@ def test_a_release_is_attested_and_needs_no_token() -> None:
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert (jobs["attest"]["needs"], jobs["publish"]["needs"]) == ("build", "attest")
     assert jobs["publish"]["environment"] == "pypi"
+    image = jobs["image"]
+    assert image["needs"] == "publish"  # what a person has released, and nothing else
+    assert image["permissions"] == {
+        "contents": "read", "packages": "write", "id-token": "write", "attestations": "write",
+    }  # fmt: skip
+    assert image["steps"][-1]["with"]["push-to-registry"] is True

@@ -51,7 +51,8 @@ def deployments(draw):
             draw(SERVICES),
             models=made,
             container=container(
-                cpus=cores,
+                cores=cores,
+                cpus=draw(st.integers(cores, 2 * cores - 1)),
                 environment=tuple(draw(st.dictionaries(VARIABLES, VALUES, max_size=4)).items()),
                 gpus=draw(st.integers(0, 2)),
             ),
@@ -81,13 +82,14 @@ def stretched(draw):
         )
         for model in one.models
     )
+    cores = draw(st.integers(one.total_threads, 64))
     changed = replace(
         one,
         models=models,
         replicas=replicas,
         queue_target_us=draw(st.integers(100, 10**6)),
         rate_per_s=draw(st.none() | st.floats(0.1, 900.0)),
-        container=replace(one.container, cpus=draw(st.integers(one.total_threads, 64))),
+        container=replace(one.container, cores=cores, cpus=draw(st.integers(cores, 128))),
     )
     return replace(
         what,

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import format_models as make
+from support.engine_models import DALI_PIPELINE, VLLM
 from tritongen.formats import inspect_folder
 from tritongen.model.findings import Severity
 from tritongen.model.intent import Intent
@@ -25,6 +26,11 @@ MAKERS = {
     "m.tl": make.treelite_forest,
 }
 
+OTHERS = (
+    "m.model", "m.pb", "m.py", "m.plan", "m.pt2", "m.safetensors", "m.pkl", "m.dali", "d.py",
+    "model.json",
+)  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
@@ -39,6 +45,9 @@ def samples(tmp_path_factory):
     found["m.pt2"] = make.aoti_package()
     found["m.safetensors"] = b"\x02" + bytes(7) + b"{}" + bytes(20)
     found["m.pkl"] = pickle.dumps({"a": [1, 2.5, "text"], "b": (None, True)})
+    found["m.dali"] = make.field(1, 4) + make.field(2, 64)
+    found["d.py"] = DALI_PIPELINE.encode()
+    found["model.json"] = VLLM["opt/1/model.json"].encode()
     return found
 
 
@@ -54,7 +63,7 @@ def inspected(folder):
 @given(data=st.data())
 @pytest.mark.parametrize(
     "name",
-    [*MAKERS, "m.model", "m.pb", "m.py", "m.plan", "m.pt2", "m.safetensors", "m.pkl"],
+    [*MAKERS, *OTHERS],
 )
 def test_changed_and_cut_files(tmp_path_factory, samples, name, data):
     content = bytearray(samples[name])

@@ -18,11 +18,11 @@ from typing import Any
 from support.cli import Project
 
 ROOT = Path(__file__).resolve().parents[2]
-_GATEWAY = "tritongen-test-gateway:1"
+_GATEWAY = "tritongen-test-gateway:2"
 _DOCKERFILE = """\
 FROM {base}
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-    --no-install-recommends haproxy >/dev/null && rm -rf /var/lib/apt/lists/*
+    --no-install-recommends haproxy kustomize >/dev/null && rm -rf /var/lib/apt/lists/*
 USER haproxy
 """
 _WATCHED = """\
@@ -96,7 +96,7 @@ def rebuild(project: Project, edition: int) -> None:
 
 
 def gateway_image() -> str:
-    """HAProxy from Debian's packages; made when it is not here."""
+    """HAProxy and Kustomize from Debian's packages; made when it is not here."""
     if docker("image", "ls", "-q", _GATEWAY):
         return _GATEWAY
     own = docker("image", "ls", "-q", "tritongen-base:trixie")
@@ -180,6 +180,10 @@ class Stack:
         """Until the last update is complete."""
         eventually(self._updated, story=self.story)
 
+    def wait_rolled_back(self) -> None:
+        """Until the last update is undone."""
+        eventually(lambda: self._state() == "rollback_completed", story=self.story)
+
     def story(self) -> str:
         """What became of every task, and what the gateway has to say of its servers."""
         tasks = docker("service", "ps", "--no-trunc", self.service)
@@ -195,12 +199,15 @@ class Stack:
 
     def _updated(self) -> bool:
         """Whether the last update is complete."""
-        state = docker(
+        state = self._state()
+        assert state not in {"paused", "rollback_started", "rollback_completed"}, state
+        return state == "completed"
+
+    def _state(self) -> str:
+        return docker(
             "service", "inspect", self.service, "--format",
             "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}",
         )  # fmt: skip
-        assert state not in {"paused", "rollback_started", "rollback_completed"}, state
-        return state == "completed"
 
     def remove(self) -> None:
         """Everything of the stack; the history of Prometheus, which Swarm keeps, as well."""

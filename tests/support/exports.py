@@ -41,10 +41,11 @@ CRDS = Path(__file__).with_name("crds")
 def container(**changes: Any) -> Container:
     """A server of four cores."""
     values: dict[str, Any] = {
-        "image": "nvcr.io/nvidia/tritonserver:26.07-py3",
+        "image": "nvcr.io/nvidia/tritonserver:26.08-py3",
         "image_entrypoint": False,
         "arguments": ("--model-repository=/models", "--exit-on-error=false"),
         "environment": (("OMP_NUM_THREADS", "2"), ("ORT_DISABLE_TELEMETRY", "1")),
+        "cores": 4,
         "cpus": 4,
         "memory_bytes": 2 << 30,
         "memory_request_bytes": 2 << 30,
@@ -87,6 +88,7 @@ def deployment(*services: Service, **changes: Any) -> Deployment:
         "machine": "Standard_F8s_v2",
         "machine_vcpus": 8,
         "time_zone": "Europe/Berlin",
+        "files": (("detect/1/model.onnx", "12" * 32), ("detect/config.pbtxt", "ab" * 32)),
     }
     return Deployment(**{**values, **changes})
 

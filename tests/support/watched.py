@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +55,14 @@ class Watched:
         log = (self.folder / ".tritongen/tritongen.log").read_text(encoding="utf-8")
         begun = log.partition(" INFO tritongen.cli.time_limit: ")[0].splitlines()[-1].split()[0]
         return self.ended_s - datetime.fromisoformat(begun).timestamp()
+
+
+def rooms(folder: Path, commands: Iterable[list[str]]) -> list[tuple[Path, list[str]]]:
+    """Jobs that may run at once: each command in a folder of its own, where its log is written."""
+    jobs = [(folder / f"run{place}", words) for place, words in enumerate(commands)]
+    for room, _ in jobs:
+        (room / ".tritongen").mkdir(mode=0o700, parents=True)
+    return jobs
 
 
 def watched(jobs: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1) -> list[Watched]:

@@ -221,3 +221,50 @@ def test_clocks_that_change_on_different_days_are_planned_for_both(built: Projec
     )
     document = built.json("plan", "models", "--dry-run")
     assert "TG327" in {item["code"] for item in document["findings"]}
+
+
+def what_if(project: Project, case: str, *words: str, expect: int = 0) -> dict:
+    return project.json("plan", "models", "--what-if", case, *words, expect=expect)
+
+
+def test_what_if_the_rate_were_another(built: Project) -> None:
+    intend(
+        built,
+        "models:\n  dense: {rate: {average: 20, peak: 40}, latency: 50ms}\n"
+        "  fixed: {rate: 20, latency: 50ms}\n",
+    )
+    stored = built.folder / "model_repository.plan.json"
+    stored.unlink(missing_ok=True)
+    usual = built.json("plan", "models", "--machine", "Standard_F2s_v2", "--dry-run")
+    tripled = what_if(built, "rate × 3", "--machine", "Standard_F2s_v2")
+    assert tripled.keys() == usual.keys()
+    assert tripled["options"][0].keys() == usual["options"][0].keys()
+    for before, after in zip(usual["traffic"], tripled["traffic"], strict=True):
+        assert after["peak_per_s"] == pytest.approx(3 * before["peak_per_s"])
+    one = what_if(built, "dense rate x 2", "--machine", "Standard_F2s_v2")
+    grown = {item["model"]: item["mean_per_s"] for item in one["traffic"]}
+    same = {item["model"]: item["mean_per_s"] for item in usual["traffic"]}
+    assert grown["dense"] == pytest.approx(2 * same["dense"])
+    assert grown["fixed"] == pytest.approx(same["fixed"])
+    assert not stored.exists()
+
+
+def test_what_if_a_replica_were_gone(built: Project) -> None:
+    intend(
+        built,
+        "availability: {replicas: 3}\nmodels:\n  dense: {rate: 20, latency: 50ms}\n"
+        "  fixed: {rate: 20, latency: 50ms}\n",
+    )
+    usual = built.json("plan", "models", "--machine", "Standard_F2s_v2", "--dry-run")
+    assert usual["options"][0]["replicas"]["max"] == 3
+    fewer = what_if(built, "one replica less", "--machine", "Standard_F2s_v2")
+    assert fewer["options"][0]["replicas"]["max"] == 2
+    assert fewer["options"][0]["feasible"]
+    error = what_if(built, "3 replicas less", "--machine", "Standard_F2s_v2", expect=2)["error"]
+    assert error["code"] == "TG009"
+
+
+@pytest.mark.parametrize("case", ["rate", "rate × many", "a replica less", "nobody rate × 2"])
+def test_what_is_no_case_is_told(built: Project, case: str) -> None:
+    error = what_if(built, case, expect=2)["error"]
+    assert error["code"] == "TG009"

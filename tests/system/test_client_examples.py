@@ -204,3 +204,56 @@ def test_names_that_are_not_there(built):
     problem = built.run("client", "dens", expect=2).err
     assert "TG306" in problem
     assert "dense" in problem
+
+
+LANGUAGE = """
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        for request in requests:
+            asked = pb_utils.get_input_tensor_by_name(request, "text_input").as_numpy()[0].decode()
+            streams = pb_utils.get_input_tensor_by_name(request, "stream")
+            streamed = streams is not None and streams.as_numpy()[0]
+            sender = request.get_response_sender()
+            for part in asked.split() if streamed else [asked]:
+                out = pb_utils.Tensor("text_output", np.array([f"<{part}>".encode()], object))
+                sender.send(pb_utils.InferenceResponse([out]))
+            sender.send(flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+"""
+
+
+@pytest.fixture
+def language_model(strict_server):
+    """A model that answers a text with its words, as those of vLLM and TensorRT-LLM answer."""
+    name = strict_server.unique()
+    text = (
+        'backend: "python"\nmax_batch_size: 0\nmodel_transaction_policy { decoupled: true }\n'
+        + tensor_text("input", "text_input", "TYPE_STRING", [1])
+        + tensor_text("input", "max_tokens", "TYPE_INT32", [1]).replace("}", "optional: true }")
+        + tensor_text("input", "stream", "TYPE_BOOL", [1]).replace("}", "optional: true }")
+        + tensor_text("output", "text_output", "TYPE_STRING", [-1])
+        + ONE_INSTANCE
+    )
+    reason = strict_server.try_model(name, text, {"1/model.py": LANGUAGE.encode()})
+    assert reason is None, reason
+    yield name
+    strict_server.unload(name)
+
+
+def test_a_language_model_is_asked_at_once_and_part_by_part(examples, language_model):
+    whole, *parts = examples.curl(language_model).split("data: ")
+    assert json.loads(whole)["text_output"] == "<What is an inference server?>"
+    words = [json.loads(part)["text_output"] for part in parts]
+    assert words == ["<What>", "<is>", "<an>", "<inference>", "<server?>"]
+    assert examples.python(language_model, "python", "http").strip() == "".join(words)
+    assert "<What is an" in examples.python(language_model, "python", "grpc")
+
+
+def test_a_language_model_is_left_to_aiperf(examples, language_model):
+    http_ = examples.server.server.endpoints.http
+    ran = examples.project.run("probe", "-m", language_model, "-u", http_, expect=2)
+    assert "error TG920" in ran.err
+    assert f"http://{http_}/v2/models/{language_model}/generate_stream" in ran.err

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from support.docker import Project, engine
+from support.docker import Project, add_good, engine
 from support.triton import READY_SECONDS
 from tritongen.errors import EnvironmentProblem
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.server import key_headers
+from tritongen.triton.server_state import project_label
 
 
 @pytest.fixture
@@ -89,6 +90,23 @@ def test_security_of_a_container(project):
         with client, pytest.raises(EnvironmentProblem, match=reason) as caught:
             client.load("good")
         assert caught.value.code == "TG815"
+
+
+def test_a_copied_state_ends_no_container_of_another_project(project, tmp_path_factory):
+    """Neither as it is, nor made out to be this project's own."""
+    endpoint = project.up()["endpoints"]["http"]
+    state = json.loads((project.folder / ".tritongen/server.json").read_text())
+    other = Project(tmp_path_factory.mktemp("other"), project.image)
+    add_good(other.folder)
+    place = other.folder / ".tritongen/server.json"
+    place.parent.mkdir(mode=0o700)
+    for copy in (state, state | {"label": project_label(other.folder)}):
+        place.write_text(json.dumps(copy))
+        place.chmod(0o600)
+        out, _ = other.run("down", "--grace", "1", "--format", "json")
+        assert json.loads(out)["stopped"] == []
+        with HttpClient(endpoint) as client:
+            assert client.model_ready("good")
 
 
 def test_no_variable_of_the_caller_reaches_the_container(project):

@@ -1,6 +1,7 @@
 """`tritongen export` as a user meets it: drift, edits, plans, bad input."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -189,6 +190,7 @@ def test_a_plan_for_fewer_cores_than_were_built_for_is_refused(project):
         (("export", "compose", "--plan", "nowhere.json"), "TG354", 2),
         (("export", "compose", "--name", "Not A Name"), "TG752", 2),
         (("export", "azureml", "--name", "x"), "TG752", 2),
+        (("export", "kubernetes", "--namespace", "Not A Name"), "TG752", 2),
         (("export", "compose", "--image", "-rf /"), "TG304", 2),
         (("export", "kubernetes", "--storage", "ftp://models"), "TG762", 2),
         (("export", "compose", "-o", "models/tritongen.yaml"), "TG002", 2),
@@ -262,3 +264,49 @@ def test_a_file_where_a_folder_should_be_is_named(built: Project) -> None:
     error = built.json("build", "models", "-o", "out/repository", expect=2)["error"]
     assert (error["code"], error["where"]) == ("TG002", "out")
     assert (built.folder / "out").read_text() == "a file\n"
+
+
+def test_each_build_lies_in_a_folder_of_its_own(project):
+    def claim() -> tuple[str, str]:
+        export(project, "kubernetes", "-o", "out", "--namespace", "shop")
+        text = (project.folder / "out/deployment.yaml").read_text()
+        # Of the init step and of the server.
+        (folder,) = set(re.findall(r'mountPath: /models, readOnly: true, subPath: "(\w+)"', text))
+        (digest,) = re.findall(r'tritongen/repository: "(\w+)"', text)
+        return folder, digest
+
+    folder, digest = claim()
+    assert (len(folder), digest[:12]) == (12, folder)
+    project.run("build", "models", "--cpus", "1")
+    other, changed = claim()
+    assert other != folder
+    assert changed[:12] == other
+    assert 'namespace: "shop"' in (project.folder / "out/kustomization.yaml").read_text()
+    export(project, "kubernetes", "-o", "out", "--storage", "s3://bucket/shop/DIGEST")
+    assert f"s3://bucket/shop/{other}" in (project.folder / "out/deployment.yaml").read_text()
+
+
+def test_two_numbers_for_one_thing_are_refused_with_both(project):
+    project.write(
+        "models/tritongen.yaml",
+        "target: {cpus: 1}\nmodels:\n  digits: {rate: 5}\n  breast_cancer: {rate: 5}\n",
+    )
+    project.run("build", "models")
+    project.run("plan", "models", "--machine", "Standard_F4s_v2")
+    problem = project.error("export", "compose", "-o", "out", "--models", "models", expect=2)
+    assert problem["code"] == "TG750"
+    assert "planned for 2 cores" in problem["message"]
+    assert "built for 1" in problem["message"]
+    # The cure is what the message says.
+    cure = re.findall(r"`tritongen (build [^`]+)`", problem["fix"])[0].split()
+    project.run(*cure[:1], "models", *cure[1:])
+    (service,) = export(project, "kubernetes", "-o", "out")["services"]
+    # Two physical cores of four hardware threads, of which two stay with the node.
+    assert (service["cores"], service["cpus"], service["threads"]) == (2, 2, 2)
+    project.run("plan", "models", "--machine", "Standard_F8s_v2")
+    project.run("build", "models", "--cpus", "4")
+    (service,) = export(project, "kubernetes", "-o", "out")["services"]
+    assert (service["cores"], service["cpus"], service["threads"]) == (4, 6, 4)
+    text = (project.folder / "out/deployment.yaml").read_text()
+    assert "4 threads of 4 cores, 6 hardware threads" in text
+    assert '"cpu": "6"' in text

@@ -2,9 +2,12 @@
 
 import json
 import os
+import queue
 import re
 import subprocess
-from collections.abc import Iterator
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -44,13 +47,14 @@ class Load:
         stack: whose gateway is asked.
         protocol: http or grpc.
         seconds: of load.
+        rate: requests per second.
     """
 
-    def __init__(self, stack: Stack, protocol: str, seconds: int) -> None:
+    def __init__(self, stack: Stack, protocol: str, seconds: int, rate: int = 15) -> None:
         port = stack.http if protocol == "http" else stack.grpc
         self._process = stack.project.start(
             "probe", "-u", f"127.0.0.1:{port}", "--protocol", protocol, "-m", "digits",
-            "--rate", "15", "--duration", str(seconds), "--format", "json",
+            "--rate", str(rate), "--duration", str(seconds), "--format", "json",
         )  # fmt: skip
 
     def requests(self) -> dict[str, Any]:
@@ -71,8 +75,8 @@ def load(stack: Stack) -> Iterator[Any]:
     """Starts loads that end with the test."""
     loads: list[Load] = []
 
-    def start(protocol: str, seconds: int) -> Load:
-        loads.append(Load(stack, protocol, seconds))
+    def start(protocol: str, seconds: int, *more: Any) -> Load:
+        loads.append(Load(stack, protocol, seconds, *more))
         return loads[-1]
 
     yield start
@@ -158,29 +162,122 @@ def test_nobody_controls_a_replica_past_the_gateway(stack):
     assert len(keys) == 2
 
 
-def test_scaled_to_three_and_back(stack):
+class Client(threading.Thread):
+    """Asks one thing over and over, and counts what fails.
+
+    Args:
+        ask: one request; what it raises has failed.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        super().__init__()
+        self._ask, self._over = ask, threading.Event()
+        self.sent, self.failed = 0, []
+
+    def run(self) -> None:
+        while not self._over.wait(0.05):
+            self.sent += 1
+            try:
+                self._ask()
+            except Exception as problem:  # noqa: BLE001  (whatever it is, the request has failed)
+                self.failed.append(repr(problem))
+
+    def end(self) -> None:
+        """No further request."""
+        self._over.set()
+        self.join()
+
+
+def connection_each(stack: Stack) -> Callable[[], None]:
+    """A request over HTTP on a connection of its own."""
+    tensor = {"name": "X", "shape": [1, 64], "datatype": "FP32", "data": [0.0] * 64}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.http}/v2/models/digits/infer",
+        json.dumps({"inputs": [tensor]}).encode(),
+        {"Connection": "close", "Content-Type": "application/json"},
+    )
+
+    def ask() -> None:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  (ours)
+            answer.read()
+
+    return ask
+
+
+def stream_each(stack: Stack) -> Callable[[], None]:
+    """A request on a gRPC stream of its own, all of them on one connection."""
+    import numpy as np
+    from tritonclient import grpc
+
+    client = grpc.InferenceServerClient(f"127.0.0.1:{stack.grpc}")
+    tensor = grpc.InferInput("X", [1, 64], "FP32")
+    tensor.set_data_from_numpy(np.zeros((1, 64), np.float32))
+
+    def ask() -> None:
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        client.start_stream(lambda _, error: answers.put(error))
+        try:
+            client.async_stream_infer("digits", [tensor])
+            error = answers.get(timeout=30)
+        finally:
+            client.stop_stream()
+        if error is not None:
+            raise error
+
+    return ask
+
+
+@pytest.fixture
+def clients(stack: Stack) -> Iterator[list[Client]]:
+    """Such clients, at work until the test ends them."""
+    working = [Client(connection_each(stack)), Client(stream_each(stack))]
+    for client in working:
+        client.start()
+    yield working
+    for client in working:
+        client.end()
+
+
+def test_ten_thousand_requests_survive_scaling_an_update_and_its_undoing(stack, load, clients):
+    old, edition, digest = set(stack.replicas()), edition_of(stack), digest_of(stack)
+    seconds = 150
+    loads = [load("http", seconds, 30), load("grpc", seconds, 30)]
     docker("service", "scale", "--detach", f"{stack.service}=3")
     stack.wait(3)
     docker("service", "scale", "--detach", f"{stack.service}=2")
     stack.wait(2)
-
-
-def test_a_changed_configuration_reaches_every_replica_without_a_failed_request(stack, load):
-    old = set(stack.replicas())
-    edition = edition_of(stack) + 1
-    answers = [load("http", 50), load("grpc", 50)]
-    rebuild(stack.project, edition)
+    rebuild(stack.project, edition + 1)
     stack.deploy()
     stack.wait_updated()
-    for answer in answers:
-        requests = answer.requests()
-        if requests["failed"]:
-            print(requests, stack.story(), sep="\n")
-        assert requests["failed"] == 0
-        assert requests["ok"] == requests["sent"]
     stack.wait(2)
     assert not old & set(stack.replicas())
+    assert {edition_of(stack) for _ in range(6)} == {edition + 1}
+    assert digest_of(stack) != digest
+    docker("service", "rollback", "--detach", stack.service)
+    stack.wait_rolled_back()
+    stack.wait(2)
+    # The old configuration is served, under the old digest.
     assert {edition_of(stack) for _ in range(6)} == {edition}
+    assert digest_of(stack) == digest
+    outcomes = [one.requests() for one in loads]
+    for client in clients:
+        client.end()
+        assert client.failed == []
+    for requests in outcomes:
+        assert requests["failed"] == 0, (requests, stack.story())
+        assert requests["ok"] == requests["sent"]
+    sent = [client.sent for client in clients]
+    assert min(sent) > 1000
+    assert sum(sent) + sum(requests["ok"] for requests in outcomes) > 10_000
+
+
+def digest_of(stack: Stack) -> str:
+    """Of the repository, as the replicas that run are labelled."""
+    (digest,) = {
+        docker("inspect", one, "--format", '{{index .Config.Labels "tritongen.repository"}}')
+        for one in stack.replicas()
+    }
+    return digest
 
 
 def edition_of(stack: Stack) -> int:

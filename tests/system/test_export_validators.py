@@ -1,13 +1,24 @@
 """Exports held against their targets' real validators."""
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from support.export_stack import docker, gateway_image
-from support.exports import container, crd_faults, deployment, judged, service, written
+from support.exports import (
+    container,
+    crd_faults,
+    deployment,
+    faults,
+    judged,
+    service,
+    written,
+)
+from support.kustomize import kustomized, put_together
 
 # What people deploy: one service, several, a GPU, a hand-named image, models in a bucket.
 CASES = {
@@ -15,30 +26,122 @@ CASES = {
     "several": deployment(service("vision"), service("words")),
     "gpu": deployment(service(container=container(gpus=1, image_entrypoint=True, read_only=False))),
     "image": deployment(service(container=container(image="registry.example/triton:1"))),
+    "claim": deployment(storage="pvc://shop-models/efefefefefef"),
+    "bucket": deployment(storage="s3://bucket/shop/efefefefefef"),
+    # KServe takes no models from the image of the server.
+    "inside": deployment(
+        service(container=container(image="registry.example/shop:efefefefefef", holds_models=True)),
+        base_image="nvcr.io/nvidia/tritonserver:26.07-py3",
+    ),
     "odd": deployment(
         service(container=container(environment=(("ODD", 'a "b" $c ${d} {{e}} # f: é'),)))
     ),
 }
+KEDA = "overlays/autoscale-keda/scaledobject.yaml"
+CLUSTERS = ("kubernetes", "keda", "kserve")
+SCHEMAS = {
+    "InferenceService": "kserve-inferenceservice",
+    "ScaledObject": "keda-scaledobject",
+    "PodMonitor": "prometheus-podmonitor",
+    "PrometheusRule": "prometheus-prometheusrule",
+    "Gateway": "gateway-gateway",
+    "HTTPRoute": "gateway-httproute",
+    "GRPCRoute": "gateway-grpcroute",
+}
 case = pytest.mark.parametrize("name", CASES)
 
 
-def test_kubernetes_validate_takes_every_file_strictly(tmp_path, validators):
-    files = [
-        ("kubernetes", path)
-        for name, what in CASES.items()
-        for target in ("kubernetes", "keda")
-        for path in written(tmp_path / name / target, target, what)
-        if path.name in {"deployment.yaml", "hpa.yaml", "networkpolicy.yaml"}
-    ]
-    files += [
-        ("kubernetes", path)
-        for name, what in CASES.items()
-        for path in written(tmp_path / name / "kserve", "kserve", what)
-        if path.name == "networkpolicy.yaml"
-    ]
-    assert len(files) == 6 * len(CASES)
-    told = judged(validators, files)
+def overlays_of(folder: Path) -> list[str]:
+    """Overlays that are not on, and do not fight with the one that is."""
+    names = (one.name for one in (folder / "overlays").iterdir())
+    return sorted(one for one in names if not one.startswith("autoscale-"))
+
+
+@case
+def test_kustomize_builds_every_export_with_every_overlay(name, tmp_path, validators):
+    what = CASES[name]
+    clusters = CLUSTERS[:2] if name == "inside" else CLUSTERS
+    roots = list(clusters)
+    for target in clusters:
+        list(written(tmp_path / target, target, what))
+        if target != "kserve":
+            overlays = overlays_of(tmp_path / target)
+            assert overlays == sorted(["gateway", "gpu" if name == "gpu" else "cpu", "monitoring"])
+            roots += [put_together(tmp_path, f"{target}-{one}", target, [one]) for one in overlays]
+            roots.append(put_together(tmp_path, f"{target}-whole", target, overlays))
+    files, told = [], {}
+    for root, documents in kustomized(tmp_path, roots).items():
+        assert faults({"built.yaml": documents}, what) == []
+        assert loose_ends(documents) == []
+        for number, document in enumerate(documents):
+            path = tmp_path / f"{root}-{number}.yaml"
+            path.write_text(yaml.safe_dump(document))
+            schema = SCHEMAS.get(document["kind"])
+            if schema is None:
+                files.append(("kubernetes", path))
+            else:
+                told[str(path)] = crd_faults(schema, path)
+    told |= judged(validators, files)
     assert {path: faults for path, faults in told.items() if faults} == {}
+
+
+def loose_ends(documents: list[Any]) -> list[str]:
+    """What documents name and no other of them is, and what lies elsewhere."""
+    known = {(one["kind"], one["metadata"]["name"]) for one in documents}
+    (space,) = (name for kind, name in known if kind == "Namespace")
+    found = [
+        f"{one['kind']} {one['metadata']['name']} lies elsewhere"
+        for one in documents
+        if one["kind"] != "Namespace" and one["metadata"].get("namespace") != space
+    ]
+    for one in documents:
+        pod = one.get("spec", {}).get("template", {}).get("spec") or {}
+        named = [("ServiceAccount", pod["serviceAccountName"])] if pod else []
+        for volume in pod.get("volumes", ()):
+            if "configMap" in volume:
+                named.append(("ConfigMap", volume["configMap"]["name"]))
+            # A claim of the user's own is elsewhere.
+            claim = volume.get("persistentVolumeClaim", {}).get("claimName", "")
+            named += [("PersistentVolumeClaim", claim)] if claim == "shop-models" else []
+        found += [f"{kind} {name} is missing" for kind, name in named if (kind, name) not in known]
+    return found
+
+
+def test_overlays_say_what_they_are_for(tmp_path):
+    list(written(tmp_path / "kubernetes", "kubernetes"))
+    roots = [
+        put_together(tmp_path, one, "kubernetes", [one]) for one in ("cpu", "gateway", "monitoring")
+    ]
+    built = {
+        root: {(one["kind"], one["metadata"]["name"]): one for one in documents}
+        for root, documents in kustomized(tmp_path, roots).items()
+    }
+    pod = built["cpu"]["Deployment", "vision"]["spec"]["template"]["spec"]
+    assert pod["nodeSelector"]["node.kubernetes.io/instance-type"] == "Standard_F8s_v2"
+    dashboard = built["monitoring"]["ConfigMap", "shop-dashboard"]
+    assert dashboard["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    assert json.loads(dashboard["data"]["triton.json"])["title"] == "Triton: shop"
+    monitor = built["monitoring"]["PodMonitor", "shop"]["spec"]
+    labels = built["monitoring"]["Deployment", "vision"]["spec"]["template"]["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[monitor["jobLabel"]] == "vision"
+    assert monitor["podMetricsEndpoints"][0]["interval"] == "15s"
+    routes = [spec["spec"] for (kind, _), spec in built["gateway"].items() if "Route" in kind]
+    assert {route["backendRefs"][0]["port"] for one in routes for route in one["rules"]} == {
+        8000, 8001,
+    }  # fmt: skip
+
+
+def test_the_clusters_rules_are_promtools_too(tmp_path):
+    list(written(tmp_path, "kubernetes"))
+    documents = yaml.safe_load_all((tmp_path / "overlays/monitoring/monitoring.yaml").read_text())
+    (rules,) = (one["spec"] for one in documents if one["kind"] == "PrometheusRule")
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules))
+    assert "SUCCESS" in run(tmp_path, "promtool", "check", "rules", "rules.yml")
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            assert 'namespace="triton"' in rule["expr"]
+            assert "alert" in rule or rule["labels"]["namespace"] == "triton"
 
 
 def test_azures_own_loader_takes_endpoints_and_deployments(tmp_path, validators):
@@ -70,26 +173,19 @@ def test_the_validators_are_strict(tmp_path, validators):
     assert all(judged(validators, planted).values())
 
 
-@case
-def test_the_clusters_schemas_take_kserve_and_keda(name, tmp_path):
-    files = {path.name: path for path in written(tmp_path, "kserve", CASES[name])}
-    assert crd_faults("kserve-inferenceservice", files["inferenceservice.yaml"]) == []
-    files = {path.name: path for path in written(tmp_path, "keda", CASES[name])}
-    assert crd_faults("keda-scaledobject", files["scaledobject.yaml"]) == []
-
-
 @pytest.mark.parametrize(
     ("target", "schema", "file", "old", "new"),
     [
         ("kserve", "kserve-inferenceservice", "inferenceservice.yaml", "storageUri", "storageURL"),
         ("kserve", "kserve-inferenceservice", "inferenceservice.yaml", ": 60", ": x"),
-        ("keda", "keda-scaledobject", "scaledobject.yaml", "pollingInterval", "pollInterval"),
+        ("keda", "keda-scaledobject", KEDA, "pollingInterval", "pollInterval"),
     ],
 )  # fmt: skip
 def test_the_clusters_schemas_refuse_what_they_do_not_know(
     target, schema, file, old, new, tmp_path
 ):
-    path = {path.name: path for path in written(tmp_path, target)}[file]
+    list(written(tmp_path, target))
+    path = tmp_path / file
     path.write_text(path.read_text().replace(old, new))
     assert crd_faults(schema, path)
 

@@ -1,32 +1,27 @@
 """The page of the first hour, run as it stands."""
 
-import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from support.cli import FREE_PORTS
+from support.pages import blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "index.md"
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+PAGE = "docs/index.md"
 
 
 @pytest.mark.timeout(600)
 def test_every_command_of_the_page_ends_well(project, embedded_runtime):
-    (script,), (intent,) = blocks("python"), blocks("yaml")
-    project.write("train.py", script)
+    (script,), (intent,) = blocks(PAGE, "python"), blocks(PAGE, "yaml")
+    project.write("train.py", script.text)
     subprocess.run([sys.executable, "train.py"], cwd=project.folder, check=True)
     commands = [
-        line.removeprefix("$ tritongen ")
-        for block in blocks("console")
-        for line in block.splitlines()
-        if line.startswith("$ tritongen ")
+        command.removeprefix("tritongen ")
+        for block in blocks(PAGE, "console")
+        for command in block.commands
+        if command.startswith("tritongen ")
     ]
     assert len(commands) >= 15
     try:
@@ -36,7 +31,7 @@ def test_every_command_of_the_page_ends_well(project, embedded_runtime):
             more = FREE_PORTS if words[0] == "up" else ()
             out = project.run(*words, *more).out
             if words[0] == "init":
-                project.write("models/tritongen.yaml", intent)
+                project.write("models/tritongen.yaml", intent.text)
             if words[0] == "verify":
                 assert out.count("equal") == 2, out
             if words[0] == "client":

@@ -93,7 +93,7 @@ def test_every_model_is_ready_and_right(served, tmp_path):
     repository, server, _ = served
     assert [item.name for item in server.statuses if not item.ready] == []
     endpoint = Endpoint.parse(server.server.endpoints.http)
-    found = verify(tmp_path, repository, endpoint=endpoint)
+    found = verify(tmp_path, repository, endpoints=[endpoint])
     assert {item.name: item.reason for item in found if not item.ok} == {}
     assert len(found) == 15
     (scored,) = [item for item in found if item.name == "scored"]

@@ -1,16 +1,17 @@
 """Whole commands against the 500 servers made from seeds: they end in time, in memory, in words."""
 
 import argparse
+import itertools
+import re
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from support.cli import Project
 from support.hostile_names import assert_harmless
 from support.hostile_scripts import Script, http2_steps, http_steps, scripted
-from support.watched import Watched, watched
+from support.watched import Watched, rooms, watched
 from tritongen.cli.main import build_parser
 
 LIMIT_S = 3.0
@@ -18,6 +19,8 @@ LATE_S = 2.0
 MAX_BYTES = 256 << 20
 BLOCK = 50
 AT_ONCE = 4
+# As gRPC's library begins the lines of its log.
+LOGGED = re.compile(r"(?m)^[DIWEF]\d{4} \d\d:")
 Command = Callable[[str, Project], list[str]]
 
 _LIMIT = ("--timeout", f"{LIMIT_S:g}")
@@ -28,6 +31,7 @@ OVER_HTTP: tuple[Command, ...] = (
     lambda address, project: ["verify", str(project.repository), "-u", address, *_LIMIT],
     lambda address, _: ["observe", "-u", address, "--for", "1s", "--timeout", f"{LIMIT_S - 1:g}"],
     lambda address, _: ["probe", "-u", address, *_SHORT],
+    lambda address, _: ["probe", "-u", address, "--client", "tritonclient", *_SHORT],
     lambda address, project: [
         "status", str(project.repository), "-u", address, "--format", "json", *_LIMIT,
     ],
@@ -35,6 +39,18 @@ OVER_HTTP: tuple[Command, ...] = (
 OVER_GRPC: tuple[Command, ...] = (
     lambda address, _: ["status", "-u", f"grpc://{address}", *_LIMIT],
     lambda address, _: ["probe", "-u", address, "--protocol", "grpc", "-m", "echo", *_SHORT],
+    lambda address, _: [
+        "probe",
+        "-u",
+        address,
+        "--protocol",
+        "grpc",
+        "-m",
+        "echo",
+        "--client",
+        "tritonclient",
+        *_SHORT,
+    ],
 )
 PROMETHEUS: tuple[Command, ...] = (
     lambda address, _: ["observe", "--prometheus", f"http://{address}", *_LIMIT],
@@ -49,6 +65,7 @@ def hold(end: Watched, what: str, signals: set[int]) -> None:
     assert end.code in {0, 1, 2, 3, 128 + signal.SIGALRM}, told
     assert "TG001" not in end.printed, told
     assert "Traceback" not in end.printed, told
+    assert not LOGGED.search(end.printed), told
     assert_harmless(end.printed)
     assert end.peak < MAX_BYTES, told
     assert end.limited_seconds < LIMIT_S + LATE_S, told
@@ -62,12 +79,9 @@ def each_ends(
     signals: frozenset[int] = frozenset(),
 ) -> None:
     """Ask every server of the seeds with one command, the commands in turn."""
-    jobs: list[tuple[Path, list[str]]] = []
     with scripted(steps, seeds) as servers:
-        for place, address in enumerate(servers.values()):
-            folder = built.folder / f"run{place}"
-            (folder / ".tritongen").mkdir(mode=0o700, parents=True)  # where the log is written
-            jobs.append((folder, commands[place % len(commands)](address, built)))
+        asked = zip(itertools.cycle(commands), servers.values(), strict=False)
+        jobs = rooms(built.folder, [command(address, built) for command, address in asked])
         for seed, job, end in zip(seeds, jobs, watched(jobs, AT_ONCE), strict=True):
             hold(end, f"seed {seed}, {job[1]}", set(signals))
 
@@ -86,7 +100,7 @@ def blocks(first: int, last: int, smoke: int = 0) -> pytest.MarkDecorator:
     )
 
 
-@blocks(0, 200, smoke=5)
+@blocks(0, 200, smoke=6)
 def test_over_http(seeds: range, built: Project) -> None:
     each_ends(http_steps, seeds, OVER_HTTP, built)
 

@@ -188,6 +188,16 @@ PLANNED = (
 )
 
 
+READING = (
+    ("inspect", "models"),
+    ("init", "models", "--stdout"),
+    ("check", "model_repository"),
+    ("explain", "program"),
+    ("export", "compose", "-o", "deploy"),
+    ("report", "-o", "page.html"),
+)
+
+
 def test_a_program_is_run_only_where_that_is_asked_for(project: Project, tmp_path):
     """Before the first build, after it, and when the program is another one: plans run none."""
     # A program can write nowhere; what it takes from a pipe is gone.
@@ -226,6 +236,9 @@ def test_a_program_is_run_only_where_that_is_asked_for(project: Project, tmp_pat
     assert "Run `tritongen build`" in project.run("build", "models", "--diff").out
     project.run("build", "models")
     assert ran()
+    for words in READING:
+        project.run(*words)
+        assert not ran(), words
     assert held(*PLANNED) == set()
     document = project.json("build", "models", "--dry-run")
     (program,) = (item for item in document["models"] if item["name"] == "program")

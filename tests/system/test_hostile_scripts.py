@@ -21,7 +21,7 @@ from support.probe_engines import job_of_rows, run_level
 from tritongen.errors import TritongenError
 from tritongen.fleet.observe.scrape import prometheus_history
 from tritongen.model.client_protocol import ClientProtocol
-from tritongen.probe.load_engine import EngineOptions
+from tritongen.probe.load_engine import EngineOptions, LoadClient
 from tritongen.probe.load_job import make_plan
 from tritongen.probe.prober import make_engine
 from tritongen.system.process_usage import peak_bytes, reset_peak
@@ -77,11 +77,17 @@ def asked(seed: int, what: str, question: Callable[[], object], limit_s: float =
     assert grown < MAX_BYTES, f"seed {seed}, {what}: {grown:,} bytes"
 
 
-def loaded(address: str, protocol: ClientProtocol, *, streaming: bool = False) -> None:
+def loaded(
+    address: str,
+    protocol: ClientProtocol,
+    *,
+    client: LoadClient = LoadClient.AUTO,
+    streaming: bool = False,
+) -> None:
     """A level of a closed loop against the server; how its requests end is all one."""
     endpoint = replace(Endpoint.parse(address, protocol=protocol), streaming=streaming)
     options = EngineOptions(connections=2, timeout_s=LIMIT_S / 2)
-    engine = make_engine(endpoint, [make_plan(job_of_rows(), endpoint)], options)
+    engine = make_engine(endpoint, [make_plan(job_of_rows(), endpoint, client=client)], options)
     try:
         run_level(engine, 4, LEVEL_S)
     finally:
@@ -95,7 +101,9 @@ def test_over_http(seeds: range) -> None:
             for what, question in QUESTIONS.items():
                 with HttpClient(address, LIMIT_S) as client:
                     asked(seed, what, partial(question, client))
-            asked(seed, "load", partial(loaded, address, ClientProtocol.HTTP), LEVEL_S)
+            for by in (LoadClient.FAST, LoadClient.TRITONCLIENT):
+                load = partial(loaded, address, ClientProtocol.HTTP, client=by)
+                asked(seed, f"load by {by}", load, LEVEL_S)
 
 
 @blocks(200, 400)
@@ -134,8 +142,12 @@ def ask_each() -> None:
             for what in ("metadata", "model metadata", "inference"):
                 with GrpcClient(address, LIMIT_S) as client:
                     asked(seed, what, partial(QUESTIONS[what], client))
-            load = partial(loaded, address, ClientProtocol.GRPC, streaming=True)
-            asked(seed, "stream", load, LEVEL_S)
+            for streaming in (False, True):
+                load = partial(
+                    loaded, address, ClientProtocol.GRPC,
+                    client=LoadClient.TRITONCLIENT, streaming=streaming,
+                )  # fmt: skip
+                asked(seed, "streams" if streaming else "load by tritonclient", load, LEVEL_S)
 
 
 @blocks(400, 500)

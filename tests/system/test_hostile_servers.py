@@ -1,5 +1,6 @@
-"""Whole commands against servers that attack them: they end with a code, in time and in memory."""
+"""Commands and loads against servers that attack them: they end with a code, in time and memory."""
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -8,39 +9,101 @@ import pytest
 from support.cli import Project
 from support.hostile_http import CONTENT, TIME, hostile
 from support.impostor import impostor
-from support.watched import watched
+from support.probe_engines import job_of_rows, run_level
+from support.watched import Watched, rooms, watched
+from tritongen.probe.load_engine import EngineOptions, LoadClient
+from tritongen.probe.load_job import make_plan
+from tritongen.probe.prober import make_engine
+from tritongen.system.process_usage import peak_bytes, reset_peak
+from tritongen.triton.address import Endpoint
 
 MAX_BYTES = 256 * 2**20
-COMMANDS: dict[str, Callable[[str], list[str]]] = {
-    "status": lambda address: ["status", "-u", address],
-    "verify": lambda address: ["verify", "-u", address],
-    "observe": lambda address: ["observe", "-u", address, "--for", "1s"],
-    "observe --prometheus": lambda address: ["observe", "--prometheus", f"http://{address}"],
-    "probe": lambda address: ["probe", "-u", address],
+# A time limit that a command is given, and how far beyond it the command may end.
+LIMIT_S, LATE_S = 3.0, 2.0
+# How long load is sent.
+LEVEL_S = 0.6
+Command = Callable[[str, Project], list[str]]
+COMMANDS: dict[str, Command] = {
+    "status": lambda address, _: ["status", "-u", address],
+    "verify": lambda address, project: ["verify", str(project.repository), "-u", address],
+    "observe": lambda address, _: ["observe", "-u", address, "--for", "1s"],
+    "observe --prometheus": lambda address, _: ["observe", "--prometheus", f"http://{address}"],
+    "probe": lambda address, _: ["probe", "-u", address],
 }
 
 
-# Attacks on a command's time last as long as its limit, so that they are spread.
-ATTACKS = [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"hostile server: {name}"))
-    for name in (*CONTENT, *TIME)
-]
+def grouped(names: Iterable[str]) -> list[Any]:
+    """Attacks that may last, so that they are spread."""
+    return [
+        pytest.param(name, marks=pytest.mark.xdist_group(f"hostile server: {name}"))
+        for name in names
+    ]
+
+
+def all_asked(address: str, project: Project, *more: str) -> list[tuple[str, Watched]]:
+    """The ends of all commands, which ask the server at once, with `more` arguments."""
+    words = [[*command(address, project), *more] for command in COMMANDS.values()]
+    ends = watched(rooms(project.folder, words), len(words))
+    return list(zip(COMMANDS, ends, strict=True))
+
+
+def hold(command: str, end: Watched, codes: set[int]) -> None:
+    """Hold a command to its code, its words and its memory."""
+    told = f"{command}: {end}"
+    assert end.code in codes, told
+    assert "TG001" not in end.printed, told
+    assert "Traceback" not in end.printed, told
+    assert end.peak < MAX_BYTES, told
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["all", "but health"])
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_command_ends_with_a_code(
-    built: Project, attack: str, command: str, *, live: bool
+@pytest.mark.parametrize("attack", grouped(CONTENT))
+def test_no_content_holds_a_command(built: Project, attack: str, *, live: bool) -> None:
+    """Every command ends by itself, long before its time limit."""
+    with hostile(CONTENT[attack], live=live) as server:
+        ends = all_asked(server.address, built)
+    for command, end in ends:
+        hold(command, end, {1, 2, 3})
+        assert "TG" in end.printed or "differs" in end.printed, end
+        assert "TG013" not in end.printed, end
+    assert server.stayed == []
+
+
+@pytest.mark.parametrize("live", [False, True], ids=["all", "but health"])
+@pytest.mark.parametrize("attack", grouped(TIME))
+def test_no_server_that_trickles_holds_a_command(
+    built: Project, attack: str, *, live: bool
 ) -> None:
-    with hostile({**CONTENT, **TIME}[attack], live=live) as server:
-        (end,) = watched([(built.folder, COMMANDS[command](server.address))])
-    printed = end.printed
-    assert end.code in {1, 2, 3}, printed
-    assert "TG" in printed or "differs" in printed
-    assert "TG001" not in printed
-    assert "Traceback" not in printed
-    assert end.peak < MAX_BYTES, printed
+    """Every command ends within its time limit, whatever the server goes on to send."""
+    with hostile(TIME[attack], live=live) as server:
+        ends = all_asked(server.address, built, "--timeout", f"{LIMIT_S:g}")
+    for command, end in ends:
+        hold(command, end, {1, 2, 3})
+        assert "TG" in end.printed or "differs" in end.printed, end
+        # What `observe` asks for is beyond its limit.
+        longest = LIMIT_S + LATE_S + (command == "observe")
+        assert end.limited_seconds < longest, f"{command}: {end}"
+    assert server.stayed == []
+
+
+@pytest.mark.parametrize("by", [LoadClient.FAST, LoadClient.TRITONCLIENT])
+@pytest.mark.parametrize("attack", grouped([*CONTENT, *TIME]))
+def test_no_server_holds_a_load(attack: str, by: LoadClient) -> None:
+    """Not even one that was honest about its models, and attacks who sends requests."""
+    with hostile({**CONTENT, **TIME}[attack]) as server:
+        endpoint = Endpoint.parse(server.address)
+        plan = make_plan(job_of_rows(), endpoint, client=by)
+        engine = make_engine(endpoint, [plan], EngineOptions(timeout_s=LEVEL_S / 2))
+        reset_peak()
+        before, begin = peak_bytes(), time.monotonic()
+        run_level(engine, 4, LEVEL_S)
+        engine.close()
+        took, grown = time.monotonic() - begin, peak_bytes() - before
+    log = engine.targets[0].log
+    assert took < LEVEL_S + LATE_S, log
+    assert grown < MAX_BYTES, log
+    assert not log.done
+    assert log.codes
     assert server.stayed == []
 
 
@@ -83,7 +146,7 @@ def test_statistics_that_turn_odd(built: Project, odd: str, form: str) -> None:
     told = iter([[{"name": "dense", "inference_count": 3}]])
     answers = {"stats": lambda: {"model_stats": next(told, STATISTICS[odd])}}
     with impostor(("dense",), answers) as address:
-        words = ["observe", "-u", address, "--for", "2s", "--interval", "500ms", "--format", form]
+        words = ["observe", "-u", address, "--for", "1s", "--interval", "500ms", "--format", form]
         (end,) = watched([(built.folder, words)])
     assert end.code in {0, 1, 3}, end.printed
     assert "TG001" not in end.printed
@@ -127,6 +190,7 @@ def test_a_history_that_is_odd(built: Project, odd: str, form: str) -> None:
         words = ["observe", "--prometheus", f"http://{address}", "--csv", "t.csv", "--format", form]
         (end,) = watched([(built.folder, words)])
     assert end.code in {0, 1, 2, 3}, end.printed[-2000:]
+    assert ("more than 10,000 models" in end.printed) == (odd == "as many models")
     assert "TG001" not in end.printed
     assert end.peak < MAX_BYTES
 
@@ -134,9 +198,5 @@ def test_a_history_that_is_odd(built: Project, odd: str, form: str) -> None:
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_answers_of_what_seems_a_triton(built: Project, odd: str) -> None:
     with impostor(("dense", "fixed"), ODD[odd]) as address:
-        for command, asked in COMMANDS.items():
-            if command != "observe --prometheus":
-                (end,) = watched([(built.folder, asked(address))])
-                assert end.code in {0, 1, 2, 3}, end.printed
-                assert "TG001" not in end.printed
-                assert "Traceback" not in end.printed
+        for command, end in all_asked(address, built):
+            hold(command, end, {0, 1, 2, 3})

@@ -61,12 +61,12 @@ def damaged(project: Project) -> None:
 @pytest.mark.parametrize(
     ("write", "tag", "words"),
     [
-        (known_opset, "26.07", "its ONNX Runtime 1.27.0 loads IR version 9, opset 19"),
+        (known_opset, "26.08", "its ONNX Runtime 1.28.0 loads IR version 9, opset 19"),
         (newer_opset, "26.11", "m/1/model.onnx has opset 30 of ai.onnx"),
-        (used_by_a_program, "26.07", "no release is planned for; 26.07 holds python"),
+        (used_by_a_program, "26.08", "no release is planned for; 26.08 holds python"),
         (old_backend, "25.02", "the last release whose image holds onnxruntime, tensorflow"),
-        (plan, "26.07", "p/1/model.plan is a plan of TensorRT 8.5"),
-        (damaged, "26.07", "no release is planned for"),
+        (plan, "26.08", "p/1/model.plan is a plan of TensorRT 8.5"),
+        (damaged, "26.08", "no release is planned for"),
     ],
 )
 def test_the_tag_and_the_reason(

@@ -154,6 +154,19 @@ def test_probe_over_grpc_with_tls_and_a_token(managed: Managed, more: tuple[str,
     assert document["environment"]["headers"] == ["Authorization"]
 
 
+def test_verify_compares_every_replica(managed: Managed):
+    here = managed.project.state()["endpoints"]["http"]
+    urls = f"{here},localhost:{here.rpartition(':')[2]}"
+    verified = managed.project.json("verify", "-u", urls)["models"]
+    assert sorted(one["name"] for one in verified) == sorted([*SERVED, *SERVED])
+    # Both names are the project's own server.
+    assert {(one["server"], one["verdict"]) for one in verified} == {(here, "equal")}
+    out = managed.project.run("verify", "-u", urls).out
+    assert out.startswith("server ")
+    gone = managed.project.error("verify", "-u", f"{here},127.0.0.1:9", expect=3)
+    assert (gone["code"], gone["where"]) == ("TG814", "127.0.0.1:9")
+
+
 def test_verify_over_grpc(managed: Managed):
     verified = managed.project.json("verify", "-u", managed.grpc, *managed.key)["models"]
     assert {one["name"]: one["verdict"] for one in verified} == dict.fromkeys(SERVED, "equal")
@@ -254,10 +267,19 @@ def test_a_token_that_is_wrong_is_told(managed: Managed, command: str):
         assert "TRITONGEN_TOKEN" in problem["fix"]
 
 
-def test_a_port_of_grpc_is_none_of_http(managed: Managed):
+def test_a_path_that_every_request_adds_by_itself_is_told(managed: Managed):
+    for command in COMMANDS.values():
+        for path in ("/api/projects/x/v2", "/api/projects/x/v2/models/dense/infer"):
+            problem = managed.project.error(*command, "-u", managed.url(path), expect=2)
+            assert problem["code"] == "TG304"
+            assert "Leave /v2" in problem["fix"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_port_of_grpc_is_none_of_http(managed: Managed, command: str):
     grpc = managed.project.state()["endpoints"]["grpc"]
-    problem = managed.project.error("status", "-u", f"http://{grpc}", expect=3)
-    assert problem["code"] == "TG839"
+    problem = managed.project.error(*COMMANDS[command], "-u", f"http://{grpc}", expect=3)
+    assert problem["code"] in {"TG839", "TG902", "TG980"}
     assert "HTTP/2 alone" in problem["message"]
 
 

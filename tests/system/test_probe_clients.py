@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import Project
-from support.probe_cli import level, serving
+from support.probe_cli import level, serving, wait_for
 from support.probe_engines import job_of_rows, run_level
 from support.synthetic_server import Behaviour, synthetic_server
 from tritongen.probe.load_engine import EngineOptions, LoadClient
@@ -59,7 +59,9 @@ def test_failures_are_counted_as_by_the_fast_client(folder, tmp_path, fault, cod
     assert requests["examples"][code]
 
 
-@pytest.mark.parametrize("behaviour", [{"chunked": True}, {"close": True}])
+@pytest.mark.parametrize(
+    "behaviour", [{"chunked": True}, {"close": True}, {"version": "1.0", "close": True}]
+)
 def test_any_framing_is_understood(folder, tmp_path, behaviour):
     with serving(tmp_path, latency_s=0.001, **behaviour) as server:
         found, _ = level(folder, server, *TRITONCLIENT)
@@ -68,8 +70,12 @@ def test_any_framing_is_understood(folder, tmp_path, behaviour):
 
 
 def test_a_server_that_dies_leaves_the_numbers_so_far(folder, tmp_path):
+    def kill() -> None:
+        wait_for(server, 1200)
+        server.kill()
+
     with serving(tmp_path, latency_s=0.005) as server:
-        threading.Timer(2.5, server.kill).start()
+        threading.Thread(target=kill, daemon=True).start()
         words = ("--concurrency", "4", "--duration", "30", *TRITONCLIENT)
         found, document = level(folder, server, *words, expect=3)
     assert document["error"]["code"] == "TG908"

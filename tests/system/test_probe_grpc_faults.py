@@ -2,13 +2,23 @@
 
 import os
 import select
+import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
-from support.probe_engines import SECOND, grpc_engine
+from support.http2_peer import HEADERS
+from support.probe_engines import SECOND, grpc_engine, run_level
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
+from tritongen.probe.engines import frames
+from tritongen.probe.engines.client_bounds import MAX_ANSWER_BYTES
+from tritongen.probe.engines.frames import frame
 from tritongen.probe.engines.grpc_engine import GrpcEngine
 from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.load_engine import LoadClient, clock_ns
@@ -156,6 +166,64 @@ def test_a_closed_engine_leaves_nothing_behind(way):
     finally:
         for descriptor in (end for pipe in pipes for end in pipe):
             os.close(descriptor)
+
+
+def test_an_answer_that_cannot_be_read_keeps_no_process_from_its_end():
+    """tritonclient's thread waits for ever for what follows it."""
+    with answering_server(b"\0\0\0\0\4\xff\xff\xff\xff") as port:
+        program = "import system.test_probe_grpc_faults as t; t.read_unreadable()"
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=Path(__file__).parents[1], input=str(port),
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "closed\n"), done.stderr
+
+
+def read_unreadable() -> None:
+    """One stream to the server at the port on standard input."""
+    engine = grpc_engine(int(sys.stdin.read()), streaming=True, timeout_s=0.3)
+    run_level(engine, 1, 0.6)
+    engine.close()
+    log = engine.targets[0].log
+    assert not log.done
+    assert log.codes
+    print("closed", flush=True)
+
+
+@contextmanager
+def answering_server(message: bytes) -> Iterator[int]:
+    """The port of a server that answers each request with these bytes, and says no more."""
+
+    def serve(peer: socket.socket) -> None:
+        with peer, suppress(OSError):
+            stream = peer.makefile("rb")
+            stream.read(len(frames.PREFACE))
+            peer.sendall(frames.settings([]))
+            while head := stream.read(9):
+                stream.read(int.from_bytes(head[:3], "big"))
+                if head[3] == frames.HEADERS:
+                    number = int.from_bytes(head[5:], "big")
+                    peer.sendall(frame(frames.HEADERS, frames.END_HEADERS, number, HEADERS))
+                    peer.sendall(frame(frames.DATA, 0, number, message))
+
+    def accept(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                peer, _ = listening.accept()
+                threading.Thread(target=serve, args=(peer,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, args=(listening,), daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_message_longer_than_may_be_held_is_refused():
+    with answering_server(b"\0" + (MAX_ANSWER_BYTES + 1).to_bytes(4, "big")) as port:
+        log = run(grpc_engine(port, timeout_s=1.0, **TRITONCLIENT), 2, 0.5)
+    assert not log.done
+    assert set(log.codes) <= {"GRPC RESOURCE_EXHAUSTED", "UNFINISHED"}
+    assert log.codes["GRPC RESOURCE_EXHAUSTED"] >= 2
 
 
 def test_a_stream_may_answer_any_number_of_times():

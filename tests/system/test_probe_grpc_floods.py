@@ -1,4 +1,4 @@
-"""A server that floods the fast gRPC engine: the load ends in time, and memory stays small."""
+"""A server that floods whoever asks over gRPC: all ends in time, and memory stays small."""
 
 import time
 
@@ -7,9 +7,11 @@ import pytest
 from support.certificates import certificate
 from support.flooding_http2 import FLOODS, flooding_server
 from support.probe_engines import grpc_engine, run_level
+from tritongen.errors import EnvironmentProblem
 from tritongen.probe.load_engine import Log
 from tritongen.system.process_usage import peak_bytes, reset_peak
 from tritongen.triton.address import Tls
+from tritongen.triton.grpc_client import GrpcClient
 
 LEVEL_S = 1.0
 MEMORY = 256 << 20
@@ -43,6 +45,18 @@ def assert_lost(log: Log) -> None:
 def test_a_flood_ends_the_connection_and_not_the_probe(name):
     with flooding_server(name) as port:
         assert_lost(flooded(port))
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_ends_a_question(name):
+    with flooding_server(name) as port, GrpcClient(f"127.0.0.1:{port}", LEVEL_S) as client:
+        reset_peak()
+        before, begin = peak_bytes(), time.monotonic()
+        with pytest.raises(EnvironmentProblem):
+            client.metadata()
+        took = time.monotonic() - begin
+    assert took < LEVEL_S + 2.0
+    assert peak_bytes() - before < MEMORY
 
 
 @pytest.mark.parametrize("name", ["PING", "SETTINGS", "RST_STREAM of each stream"])

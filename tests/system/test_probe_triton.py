@@ -249,6 +249,36 @@ def test_two_configurations_are_compared_in_pairs(live):
 
 
 @protocols
+@pytest.mark.parametrize("kind", ["gzip", "deflate"])
+def test_compressed_requests_with_parameters_are_answered(live, protocol, kind):
+    words = ("--compression", kind, "--request-parameter", "max_tokens:256:int")
+    found = live.level(protocol, "large", "--concurrency", "2", *words)
+    assert found["client"]["name"] == "tritonclient"
+    assert (found["requests"]["failed"], found["requests"]["ok"] > 0) == (0, True)
+    refused = ("probe", *live.address(protocol), "-m", "large", "--client", "fast", *words)
+    assert live.project.error(*refused, expect=2)["code"] == "TG914"
+
+
+def test_streams_are_compressed_too(live):
+    found = live.level("grpc", "decoupled", "--concurrency", "2", "--compression", "gzip")
+    assert found["requests"]["failed"] == 0
+
+
+@protocols
+@pytest.mark.parametrize("client", ["fast", "tritonclient"])
+def test_parameters_travel_with_every_request(live, protocol, client):
+    words = [
+        word
+        for one in ("a:1:int", "b:x:string", "c:true:bool")
+        for word in ("--request-parameter", one)
+    ]
+    found = live.level(protocol, "echo", "--client", client, *words)
+    assert (found["requests"]["failed"], found["requests"]["ok"] > 0) == (0, True)
+    found = live.level(protocol, "stateful", "--sequence", "5", "--client", client, *words)
+    assert found["requests"]["failed"] == 0
+
+
+@protocols
 def test_the_library_measures_level_after_level_over_the_same_connections(live, protocol):
     kind = ClientProtocol(protocol)
     ends: Endpoints = live.server.server.endpoints

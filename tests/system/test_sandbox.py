@@ -187,6 +187,42 @@ def test_code_of_a_folder_takes_no_more_than_its_share(line: str, code: str, pro
     assert trial_of(project, "dense")["ok"]
 
 
+def test_what_code_of_a_folder_has_given_up(project: Project):
+    source = f"""
+import os, resource
+
+given = dict(line.split(":") for line in open("/proc/self/status") if line.count(":") == 1)
+assert int(given["NoNewPrivs"]) == 1
+# Root keeps the right to read files of others.
+assert int(given["CapBnd"], 16) & ~(6 if os.getuid() == 0 else 0) == 0
+most = {{name: resource.getrlimit(getattr(resource, "RLIMIT_" + name))[1] for name in (
+    "NOFILE", "FSIZE", "CORE", "CPU",
+)}}
+assert (most["NOFILE"], most["FSIZE"], most["CORE"]) == (4096, 64 << 30, 0), most
+assert most["CPU"] > 0  # -1 is no limit
+assert set(os.environ) & {{"MY_TOKEN", "HTTPS_PROXY", "SSH_AUTH_SOCK"}} == set()
+{make.PYTHON}"""
+    make.python_model(project.models / "program/1/model.py", source)
+    hidden = {"MY_TOKEN": SECRET, "HTTPS_PROXY": SECRET, "SSH_AUTH_SOCK": SECRET}
+    project.run("build", "models", **hidden)
+    assert trial_of(project, "program")["ok"]
+
+
+@pytest.mark.parametrize(
+    "attack", ["a file", "a server of this machine", "the caller's variables", "a process"]
+)
+def test_functions_of_accuracy_reach_nothing(attack: str, prey: Prey, project: Project):
+    project.add("dense/model.onnx", dense())
+    imports = "import ctypes, glob, os, signal, socket, subprocess"
+    body = f"{imports}\n\ndef make():\n    {prey.line(attack)}\n    return {{}}\n"
+    project.write("models/samples.py", body)
+    project.write("models/tritongen.yaml", "models: {dense: {accuracy: {data: 'samples:make'}}}\n")
+    problem = project.error("optimize", "models", "--quantize", expect=2, MY_TOKEN=SECRET)
+    assert problem["code"] == "TG220"
+    assert "raised" in problem["message"]
+    assert prey.unharmed()
+
+
 def test_what_the_sandbox_forbids_is_told_as_such(project: Project):
     source = f"open('/var/log/model.log', 'a')\n{make.PYTHON}"
     make.python_model(project.models / "program/1/model.py", source)

@@ -83,7 +83,8 @@ def clients(
     found: dict[Language, ClientExample | InvalidInputError] = {}
     for language in Language:
         http = language in {Language.CURL, Language.OPENAPI}
-        spoken: _Protocol = "http" if http else "grpc" if interface.decoupled else protocol
+        streamed = interface.decoupled and not (interface.engine and language is Language.PYTHON)
+        spoken: _Protocol = "http" if http else "grpc" if streamed else protocol
         try:
             # An address is that of one protocol.
             own = url if spoken == protocol else None

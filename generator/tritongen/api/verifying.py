@@ -20,7 +20,8 @@ class VerifiedRepository(ApiResult):
     """Triton's outputs beside those of a local run.
 
     Attributes:
-        models: each with its verdict and the greatest difference of every output.
+        models: each with its verdict and the greatest difference of every output; once for each
+            server where several were asked.
     """
 
     models: tuple[room.VerifiedModel, ...]
@@ -49,8 +50,8 @@ def verify(
 
     Args:
         repository: that the server serves.
-        url: of a server that runs elsewhere; this project's server when empty.
-        access: TLS and headers for that server.
+        url: addresses of servers elsewhere, with commas between them; this project's when empty.
+        access: TLS and headers for them.
         data: files with inputs by model, by "" for any; else the samples of tritongen.yaml.
         seed: of made-up inputs.
         untrusted: run no code of the repository on this machine.
@@ -58,8 +59,7 @@ def verify(
         notice: told once that code of the repository runs; logged by default.
 
     Raises:
-        InvalidInputError: TG002 no such folder, TG304 the address or a header, or what `data` names
-            cannot be used.
+        InvalidInputError: TG002 no such folder, TG304 an address or a header, or what `data` names.
         EnvironmentProblem: no server answers, or the runtime for the local run is missing.
     """
     place = existing_folder(Path(repository))
@@ -74,7 +74,7 @@ def verify(
         room.verify(
             Path.cwd(),
             place,
-            endpoint=known.endpoint(url) if url else None,
+            endpoints=[known.endpoint(one) for one in url.split(",") if one],
             data={model: Path(path) for model, path in data.items()},
             seed=seed,
             code=not untrusted,
@@ -89,4 +89,5 @@ def _json(model: room.VerifiedModel) -> dict[str, object]:
         **view(model, "name", "ok", "verdict"),
         "outputs": [view(item, "name", "max_abs_diff") for item in model.outputs],
         "reason": model.reason,
+        **({"server": model.server} if model.server else {}),
     }

@@ -36,12 +36,21 @@ def register(parser: CommandParser) -> None:
     )
     parser.add_plan()
     parser.add_argument("--name", default="triton", help="of the deployment (default: %(default)s)")
-    parser.add_argument("--image", default="", help="of the containers (default: the official one)")
+    parser.add_argument(
+        "--image",
+        default="",
+        metavar="NAME",
+        help="of the containers (default: the official one); without tag and digest an image to "
+        "build, which holds the models and has the repository's digest as its tag",
+    )
     parser.add_argument(
         "--storage", default="", metavar="URI",
-        help="where a cluster finds the repository: pvc://CLAIM[/PATH], s3://, gs:// or as:// "
-        "(default: pvc://NAME-models)",
+        help="where a cluster finds the repository: pvc://CLAIM[/PATH], s3://, gs:// or as://; "
+        "DIGEST in it stands for the repository's (default: pvc://NAME-models/DIGEST)",
     )  # fmt: skip
+    parser.add_argument(
+        "--namespace", default="", help="of the cluster (default: the deployment's name)"
+    )
     parser.add_flags(
         parser.add_mutually_exclusive_group(),
         check="write nothing; exit 1 on drift",
@@ -68,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         name=options.name,
         image=options.image,
         storage=options.storage,
+        namespace=options.namespace,
         models=known_models(options),  # a repository without its models can be deployed, too
         plan=options.plan,
         mode=mode,
@@ -92,7 +102,14 @@ def _json(target: str, result: "ExportResult") -> dict[str, object]:
             {
                 "name": service.name,
                 "models": [model.name for model in service.models],
-                **view(service.container, "image", "cpus", "memory_bytes", "shared_memory_bytes"),
+                **view(
+                    service.container,
+                    "image",
+                    "cores",
+                    "cpus",
+                    "memory_bytes",
+                    "shared_memory_bytes",
+                ),
                 "threads": service.total_threads,
                 "replicas": {"min": service.replicas.least, "max": service.replicas.most},
                 **view(service, "queue_target_us", "concurrency"),
@@ -111,11 +128,12 @@ def _print(result: "ExportResult", options: argparse.Namespace) -> None:
         output.print_diffs(result.differences)
         return
     output.print_table(
-        ("service", "replicas", "cores", "threads", "queue target", "models"),
+        ("service", "replicas", "cores", "CPUs", "threads", "queue target", "models"),
         [
             (
                 service.name,
                 f"{service.replicas.least} to {service.replicas.most}",
+                str(service.container.cores or "all"),
                 str(service.container.cpus or "all"),
                 str(service.total_threads),
                 f"{service.queue_target_us} µs",
@@ -130,12 +148,14 @@ def _print(result: "ExportResult", options: argparse.Namespace) -> None:
 
 
 def _conclude(result: "ExportResult", options: argparse.Namespace) -> None:
+    from tritongen.fleet.export.model_files import deploy_commands
     from tritongen.fleet.export.targets import TARGETS
 
     folder = options.output or options.target
     if result.written:
         say(good(f"wrote {folder}"))
-        for command in TARGETS[options.target].deploy:
+        target = TARGETS[options.target]
+        for command in deploy_commands(target, result.deployment):
             say(dim(f"in {folder}: {command}"))
         output.suggest(f"tritongen export {options.target} -o {quote(str(folder))} --check")
     elif options.check and result.differences:

@@ -156,10 +156,14 @@ def _print(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) ->
 
 
 def _print_model(model: "OptimizedModel", models: Path) -> None:
+    from tritongen.optimize.accelerators import plan_command
+
     say(bold(model.name))
     for step in model.steps:
         mark = good("done") if step.applied else dim("left")
         say(f"  {mark} {step.name}: {step.reason}")
+        if command := plan_command(step):
+            say(dim(f"       or a plan, made in the target's image: {command}"))
         if step.proof is not None and step.proof.tolerance:
             say(dim(f"       {_proof_text(step.proof)}"))
     if model.variants:

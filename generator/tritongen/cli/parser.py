@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from tritongen.api import arguments
 from tritongen.cli.output import terminal_width
 from tritongen.errors import InvalidInputError
+from tritongen.model.intent_key import size_bytes
 
 T = TypeVar("T")
 _UNIT_S = {
@@ -101,6 +102,14 @@ def seconds(
 def gibibytes(text: str) -> int:
     """Bytes of a number of GiB above 0, for `type=`."""
     return int(positive_float(text) * 2**30)
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as ``512MB`` or ``1GiB``, for `type=`."""
+    found = size_bytes(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"must be a size such as 512MB or 1GiB, got {text!r}")
+    return found
 
 
 def _digits(text: str, *, least: int = 0, most: int = sys.maxsize, what: str) -> int:
@@ -200,6 +209,10 @@ class CommandParser(argparse.ArgumentParser):
         wrong = next((word for word in unknown.split() if word.startswith("--")), "")
         known = [*self._option_string_actions]
         return next(iter(difflib.get_close_matches(wrong.partition("=")[0], known, n=1)), "")
+
+    def add_alias(self, option: str, name: str) -> None:
+        """Another name of an option, which stands in no help."""
+        self._option_string_actions[name] = self._option_string_actions[option]
 
     def add_flags(self, group: "OptionGroup | None" = None, **meanings: str) -> None:
         """Options without a value: `dry_run="store nothing"` adds `--dry-run` with that help."""

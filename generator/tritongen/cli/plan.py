@@ -22,6 +22,7 @@ EXAMPLES = """\
   tritongen plan ./models --provider azure --top 5     the five best of one provider
   tritongen plan ./models --price-list ours.csv        with prices of your own
   tritongen plan ./models --format json > options.json
+  tritongen plan ./models --what-if 'rate × 3'        whether it holds, and what it costs
 """
 # A percentile beyond this means that the queue grows as long as the overload lasts.
 _OVERLOADED_S = 60.0
@@ -52,6 +53,10 @@ def register(parser: CommandParser) -> None:
         "-o", "--output", type=Path, metavar="FILE",
         help="where to store the plan (default: REPO.plan.json)",
     )  # fmt: skip
+    parser.add_argument(
+        "--what-if", default="", metavar="CASE",
+        help="'rate × 3', 'MODEL rate × 3' or 'one replica less'; stores nothing",
+    )  # fmt: skip
     parser.add_flags(dry_run="store nothing", no_trial="run no model")
     parser.add_format()
 
@@ -70,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         trial=not options.no_trial,
         write=not options.dry_run,
         output=options.output,
+        what_if=options.what_if,
     )
     with output.ProgressBar() as bar:
         planned = api.plan(models_folder(options), choices, top=options.top, progress=bar.told)
@@ -79,6 +85,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
     plan, top = planned.plan, options.top
+    if options.what_if:
+        say(f"{bold('what if')}: {options.what_if}")
     _print_traffic(plan)
     output.print_table(
         ("machine", "region", "replicas", "USD/month", "USD/million", "p99 ms", "busy", "feasible"),

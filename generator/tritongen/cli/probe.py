@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tritongen.cli import perf_analyzer
 from tritongen.cli.output import ProgressBar
 from tritongen.cli.parser import (
     CommandParser,
@@ -16,6 +17,7 @@ from tritongen.cli.parser import (
     seconds,
     writable_file,
 )
+from tritongen.cli.request_parameters import request_parameters
 from tritongen.cli.server_options import (
     ADDRESS,
     add_server_options,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from tritongen.probe.questions.goal_and_knee import LoadSearch
     from tritongen.probe.workload import Load
 
-EXAMPLES = """\
+EXAMPLES = f"""\
   tritongen probe --concurrency 8           every ready model of this project's server
   tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
@@ -39,13 +41,15 @@ EXAMPLES = """\
   tritongen probe -m ocr --client both      the server's capacity, and what tritonclient gets of it
   tritongen probe -u https://HOST/api/x --header-file key.txt --request-count 500
   tritongen probe --compare before.json after.json
-"""
+{perf_analyzer.SECTION}"""
 
 
 # Time for a level, seconds. Chosen.
 _BUDGET_S = 10.0
 # Of one that ends with its requests: a day, of which nobody waits for the end. Chosen.
 _COUNTED_S = 86_400.0
+# What independent users make.
+_ARRIVALS = "poisson"
 _FILE_FORMATS = ("json", "csv", "html")
 
 
@@ -58,6 +62,7 @@ def register(parser: CommandParser) -> None:
     _add_output(parser)
     _add_questions(parser)
     parser.add_time_limit(None, "of the whole command, what was measured by then is told")
+    perf_analyzer.add_names(parser)
 
 
 def _add_target(parser: CommandParser) -> None:
@@ -89,8 +94,7 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--arrivals",
         choices=("poisson", "constant"),
-        default="poisson",
-        help="gaps of an open loop (default: %(default)s)",
+        help=f"gaps of an open loop (default: {_ARRIVALS})",
     )
     group.add_argument(
         "--max-outstanding", type=int, metavar="N", help="requests beyond wait in the client"
@@ -113,6 +117,10 @@ def _add_load(parser: argparse.ArgumentParser) -> None:
         help="fast costs little beside the server; tritonclient sends as a Python service does; "
         "both in interleaved pairs (default: fast, and tritonclient for streams)",
     )  # fmt: skip
+    group.add_argument(
+        "--compression", choices=("gzip", "deflate"), default="",
+        help="of requests and responses, by tritonclient (default: none)",
+    )  # fmt: skip
     group.add_argument("--streaming", action="store_true", help="use gRPC streams")
     group.add_argument("--shm", action="store_true", help="inputs and outputs in shared memory")
 
@@ -123,6 +131,10 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--data", type=Path, metavar="FILE", help="real tensors: .npz, .npy, JSON")
     for flag, form in (("--shape", "NAME:1,3,224,224"), ("--values", "NAME=int[0,10)")):
         group.add_argument(flag, action="append", default=[], metavar=form, help="repeatable")
+    group.add_argument(
+        "--request-parameter", action="append", default=[], metavar="NAME:VALUE:TYPE",
+        help="of every request: int, float, bool or string; repeatable",
+    )  # fmt: skip
     group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
 
 
@@ -169,7 +181,7 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="CONFIG",
         help="what is served now against a config.pbtxt, in interleaved pairs; the server needs "
-        "--model-control-mode=explicit",
+        "`up --model-control explicit`",
     )
     group.add_argument(
         "--tolerance",
@@ -263,11 +275,11 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     usual = _COUNTED_S if args.request_count else _BUDGET_S
     budget = args.duration or args.time_budget or max(usual, *map(_least_length, loads))
     client = LoadClient.AUTO if args.client == "both" else LoadClient(args.client)
-    options = EngineOptions(client)
+    options = EngineOptions(client, compression=args.compression)
     if args.max_outstanding is not None:
         options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(
-        models=tuple(_model(text) for text in args.model),
+        models=tuple(_model(text, args.model_version) for text in args.model),
         url=args.url,
         protocol=ClientProtocol(args.protocol) if args.protocol else None,
         access=server_access(args, secured=args.tls),
@@ -278,6 +290,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
             values=dict(_pair("--values", text, "=") for text in args.values),
             data=data_file(args.data) if args.data else None,
             seed=args.seed,
+            parameters=request_parameters(args.request_parameter),
         ),
         conditions=Conditions(
             budget_s=budget,
@@ -310,7 +323,7 @@ def _loads(args: argparse.Namespace) -> "tuple[Load, ...]":
     from tritongen.probe.workload import parse_concurrency, parse_rates
     from tritongen.queueing import ClosedLoop, OpenLoop, Pacing
 
-    pacing, cap = Pacing(args.arrivals), args.max_outstanding
+    pacing, cap = Pacing(args.arrivals or _ARRIVALS), args.max_outstanding
     if args.concurrency and args.rate:
         raise InvalidInputError(
             "TG905",
@@ -340,10 +353,12 @@ def _replay(args: argparse.Namespace) -> "Load":
     rate = parse_rates(args.rate)[0] if args.rate else 10.0
     length = args.duration or args.time_budget or _BUDGET_S
     schedule = read_schedule(args.schedule, rate, length)
-    return Replay(schedule.sped_up(args.speedup), Pacing(args.arrivals), args.max_outstanding)
+    return Replay(
+        schedule.sped_up(args.speedup), Pacing(args.arrivals or _ARRIVALS), args.max_outstanding
+    )
 
 
-def _model(text: str) -> "ModelChoice":
+def _model(text: str, version: str) -> "ModelChoice":
     from tritongen.probe.probe_request import ModelChoice
 
     match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
@@ -354,7 +369,7 @@ def _model(text: str) -> "ModelChoice":
             f"-m {text!r} is not a model",
             fix="Write it like -m ocr, -m ocr/2 or -m ocr=3.",
         )
-    return ModelChoice(match[1], match[2] or "", share)
+    return ModelChoice(match[1], match[2] or version, share)
 
 
 def _pair(flag: str, text: str, separator: str) -> tuple[str, str]:

@@ -18,6 +18,8 @@ ADDRESS = (
     "HOST:PORT, or with http://, https://, grpc:// or grpcs:// before it and a path behind it "
     "(default: this project's server)"
 )
+# The option, and perf_analyzer's name for it.
+_HEADER = frozenset(("--header", "-H"))
 _ONLY_ELSEWHERE = ("ca", "cert", "key", "insecure", "header", "header_file")
 
 
@@ -94,9 +96,11 @@ def shown_command(arguments: Sequence[str]) -> list[str]:
         flag, separator, value = word.partition("=")
         if header:
             shown.append(shown_header(word))
-        elif flag == "--header" and separator:
+        elif flag in _HEADER and separator:
             shown.append(f"{flag}={shown_header(value)}")
+        elif word.startswith("-H") and word != "-H":
+            shown.append(f"-H{shown_header(word[2:])}")
         else:
             shown.append(shown_address(word) if "://" in word else word)
-        header = word == "--header"
+        header = word in _HEADER
     return shown

@@ -5,13 +5,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 from tritongen.errors import EnvironmentProblem
 
 _log = logging.getLogger(__name__)
 # Chosen: what has gone on after the first signal, such as the last reading of a probe, ends then.
 _AGAIN_S = 1.0
+_SOON_S = 0.05
 
 
 class TimeIsOver(KeyboardInterrupt):
@@ -47,5 +47,11 @@ def time_limit(limit_s: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _over(_number: int, _frame: FrameType | None) -> NoReturn:
+def _over(_number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            # A library that is being imported takes this for a fault of its own: once it is there.
+            signal.setitimer(signal.ITIMER_REAL, _SOON_S, _AGAIN_S)
+            return
+        frame = frame.f_back
     raise TimeIsOver

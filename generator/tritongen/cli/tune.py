@@ -6,6 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tritongen.cli.parser import (
     whole,
     writable_file,
 )
+from tritongen.errors import InvalidInputError
 from tritongen.tune.tune_options import TuneOptions
 
 _log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ EXAMPLES = """\
   tritongen tune ./models -m ocr --cpus 2 --goal 'p99<20ms'
   tritongen tune ./models -m ocr --goal 'rate=300,p99<50ms'    with as few cores as possible
   tritongen tune ./models -m ocr --resume       go on after a kill
+  tritongen tune ./models --model-analyzer-config profile.yaml
 
 goals:
   throughput           most requests per second (@16: by 16 clients that wait for their answers)
@@ -45,6 +48,10 @@ def register(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_known_models()
     add_declared_options(parser, TuneOptions, _TYPES)
+    parser.add_argument(
+        "--model-analyzer-config", type=Path, metavar="FILE",
+        help="models, objectives and constraints of Model Analyzer in place of --goal",
+    )  # fmt: skip
     parser.add_untrusted()
     parser.add_repository_option(
         "-r", "--repository", "-o", "--output", purpose="whose lock takes the evidence"
@@ -71,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.html is not None:
         writable_file(options.html)
-    wanted = declared_options(TuneOptions, options)
+    wanted = _wanted(options)
     with Live() as live:
         tuned = api.tune(
             models_folder(options),
@@ -90,6 +97,26 @@ def run(options: argparse.Namespace) -> int:
     if options.html is not None:
         write_page(report, options.html)
     return 128 + report.interrupted if report.interrupted else int(tuned.exit_code)
+
+
+def _wanted(options: argparse.Namespace) -> TuneOptions:
+    """The options, with the goals of Model Analyzer's file where one is named."""
+    wanted, path = declared_options(TuneOptions, options), options.model_analyzer_config
+    if path is None:
+        return wanted
+    from tritongen.tune.model_analyzer import read_goals
+
+    if wanted.goal:
+        fix = "Leave one of them out."
+        raise InvalidInputError("TG009", "--model-analyzer-config names the goals", fix=fix)
+    found = read_goals(path)
+    for note in found.notes:
+        output.remark(f"warning TG953 {path}: {note}")
+    models = wanted.models or found.models
+    for name in models:
+        if goal := found.by_model.get(name, found.goal):
+            output.remark(f"goal of {name}: {goal}")
+    return replace(wanted, models=models, goal=found.goal, goals=found.by_model)
 
 
 class Live:

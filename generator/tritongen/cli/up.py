@@ -1,6 +1,7 @@
 """`tritongen up`."""
 
 import argparse
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.output import dim, say
-from tritongen.cli.parser import CommandParser, port, refuse_to_serve
+from tritongen.cli.parser import CommandParser, port, refuse_to_serve, size
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ EXAMPLES = """\
   tritongen up --http-port 0 --grpc-port 0 --metrics-port 0     take free ports
   tritongen up --runtime docker        in a container of the official image that fits the plan
   tritongen up --image NAME            in a container of that image
+  tritongen up --model-control explicit         for `tritongen probe --against`
   tritongen up --runtime docker --dry-run       only print the docker run line
 """
 
@@ -67,9 +69,66 @@ def add_server_options(parser: CommandParser) -> None:
             f"--{name}-port", type=port, default=usual, metavar="PORT",
             help="0 takes a free one (default: %(default)s)",
         )  # fmt: skip
+    for name, what in (
+        ("pinned", "of the machine, for copies to and from GPUs (Triton's own: 256MiB)"),
+        ("cuda", "of each GPU, for the same (Triton's own: 64MiB)"),
+    ):
+        parser.add_argument(f"--{name}-pool", type=size, default=0, metavar="SIZE", help=what)
+    parser.add_argument(
+        "--model-control", choices=("none", "explicit"), default="none",
+        help="explicit: models can be loaded and unloaded with this project's key, as "
+        "`tritongen probe --against` does (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--response-cache", type=_response_cache, metavar="SIZE|redis://HOST:PORT",
+        help="for models with a response cache, in place of the planned one: memory of the server, "
+        "such as 64MiB, or a Redis (Docker only)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log-level", choices=tuple(_LOG_LEVELS), default="info",
+        help="what the server logs (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--server-flag", action="append", default=[], type=_server_flag, metavar="NAME=VALUE",
+        help="of tritonserver, such as http-thread-count=16; may be repeated",
+    )  # fmt: skip
     parser.add_argument(
         "--triton-wheel", type=Path, metavar="PATH", help="the embedded Triton's wheel, offline"
     )
+
+
+_LOG_LEVELS = {
+    "error": (("log-info", "false"), ("log-warning", "false")),
+    "warning": (("log-info", "false"),),
+    "info": (),
+    "verbose": (("log-verbose", "1"),),
+}
+_CACHE = "cache-config"
+_CACHE_FORMS = re.compile(
+    r"(?P<size>[1-9][0-9]{0,9})(?P<unit>KiB|MiB|GiB)"
+    r"|redis://(?P<host>[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})"
+)
+_UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+# Servers of other protocols, which listen on every address.
+_OPENING = frozenset({"allow-sagemaker", "allow-vertex-ai"})
+
+
+def _server_flag(text: str) -> tuple[str, str]:
+    name, separator, value = text.removeprefix("--").partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _response_cache(text: str) -> tuple[tuple[str, str], ...]:
+    """The flags of a cache."""
+    found = _CACHE_FORMS.fullmatch(text)
+    if found is None:
+        what = f"must be a size such as 64MiB, or redis://HOST:PORT, got {text!r}"
+        raise argparse.ArgumentTypeError(what)
+    if found["host"]:
+        return ((_CACHE, f"redis,host={found['host']}"), (_CACHE, f"redis,port={found['port']}"))
+    return ((_CACHE, f"local,size={int(found['size']) * _UNITS[found['unit']]}"),)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -101,11 +160,11 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
     """The wishes of `add_server_options`.
 
     Raises:
-        InvalidInputError: TG009, two of them exclude each other; TG819, the address is one that
+        InvalidInputError: TG009, two of them exclude each other; TG819, an address is one that
             others reach.
     """
     from tritongen.serving.preflight import is_loopback
-    from tritongen.serving.protocol import Ports
+    from tritongen.serving.protocol import ModelControl, Ports
     from tritongen.serving.server_spec import UpOptions
     from tritongen.triton.server import RuntimeName
 
@@ -120,6 +179,14 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         raise InvalidInputError(
             "TG009", "--image and --runtime embedded exclude each other", fix="Leave one out."
         )
+    given = tuple(options.server_flag)
+    if not options.expose and (opening := sorted(_OPENING & set(dict(given)))):
+        raise InvalidInputError(
+            "TG819",
+            f"--{opening[0]} listens on every address of this machine",
+            where="--server-flag",
+            fix="Leave it out, or add --expose where a firewall or a proxy guards the ports.",
+        )
     return UpOptions(
         runtime=None if options.runtime == "auto" else RuntimeName(options.runtime),
         ports=Ports(options.http_port, options.grpc_port, options.metrics_port),
@@ -128,6 +195,10 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         image=options.image,
         user=options.user,
         read_only=False if options.writable else None,
+        pinned_pool_bytes=options.pinned_pool,
+        cuda_pool_bytes=options.cuda_pool,
+        flags=(*_LOG_LEVELS[options.log_level], *(options.response_cache or ()), *given),
+        model_control=ModelControl(options.model_control),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tritongen.cli import output
 from tritongen.cli.output import good, severe
 from tritongen.cli.parser import CommandParser
-from tritongen.cli.server_options import add_server_options, server_access
+from tritongen.cli.server_options import ADDRESS, add_server_options, server_access
 from tritongen.cli.time_limit import time_limit
 from tritongen.model.findings import Severity
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   tritongen verify                     every model of model_repository/ on this project's server
   tritongen verify -u HOST:8000        on another server that serves the same repository
+  tritongen verify -u a:8000,b:8000     on every replica
   tritongen verify -u https://HOST/api/x --header-file key.txt
   tritongen verify --data ocr=new.npz  on these inputs instead of the samples in tritongen.yaml
 """
@@ -33,7 +34,11 @@ def register(parser: CommandParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=1, help="of made-up inputs (default: %(default)s)"
     )
-    add_server_options(parser)
+    add_server_options(
+        parser,
+        metavar="ADDRESS[,ADDRESS]",
+        help=f"{ADDRESS}; of several replicas, each is compared",
+    )
     # Chosen: large models run here on a single thread, one after another.
     parser.add_time_limit(3600.0, "of the whole command")
     parser.add_untrusted()
@@ -65,9 +70,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(models: "Sequence[VerifiedModel]", *, own: bool) -> None:
+    several = any(one.server for one in models)
     output.print_table(
-        ("model", "verdict", "greatest difference", ""),
-        [(one.name, _verdict(one), _difference(one), one.reason) for one in models],
+        (*(("server",) if several else ()), "model", "verdict", "greatest difference", ""),
+        [
+            (
+                *((one.server,) if several else ()),
+                one.name,
+                _verdict(one),
+                _difference(one),
+                one.reason,
+            )
+            for one in models
+        ],
     )
     if own and any(one.stale for one in models):
         output.suggest("tritongen restart, then tritongen verify")

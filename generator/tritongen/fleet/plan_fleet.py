@@ -19,6 +19,7 @@ from tritongen.fleet.capacity.demand import TrafficDemand, demand_of
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
+from tritongen.fleet.capacity.what_if import parse_what_if
 from tritongen.fleet.catalogue import Catalogue, Machine, chosen, parse_catalogue, with_prices
 from tritongen.fleet.traffic.rate_profile import (
     History,
@@ -65,6 +66,7 @@ class PlanOptions:
         trial: run models that the lock holds no evidence of.
         write: store the plan beside the repository.
         output: where to store it instead.
+        what_if: another case, such as `rate × 3` or `one replica less`; its plan is not stored.
     """
 
     repository: Path = Path("model_repository")
@@ -76,6 +78,7 @@ class PlanOptions:
     trial: bool = True
     write: bool = True
     output: Path | None = None
+    what_if: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,10 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         progress: told of each model that is run.
 
     Raises:
-        InvalidInputError: TG32x traffic, TG33x prices, TG341 no service times, TG353 services.
+        InvalidInputError: TG009 no case, TG32x traffic, TG33x prices, TG341 no service times, TG353
+            services.
     """
+    case = parse_what_if(options.what_if) if options.what_if else None
     project = with_selection(load_project(root, options.repository))
     intent, machines = _machines(project, options)
     gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
@@ -123,9 +128,9 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         more = [item.in_words for item in (*gathered.findings, *left)]
         problem.details = (*problem.details, *more)
         raise
-    found = plan_capacity(inputs)
+    found = plan_capacity(inputs) if case is None else case.plan(inputs)
     path = None
-    if found.best is not None and options.write:
+    if found.best is not None and options.write and case is None:
         file = PlanFile(
             tool=f"tritongen {__version__}",
             plan=found,

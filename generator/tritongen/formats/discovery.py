@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
+from tritongen.formats.config_template import CONFIG_FILE, template_format
 from tritongen.formats.folder_entries import (
     CandidateVersion,
     FolderEntry,
@@ -157,6 +158,8 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
     has_lock = os.path.lexists(root / entry.path / "tritongen.lock")
     if has_lock and not os.path.lexists(root / entry.path / "config.pbtxt"):
         return None  # a repository that this tool wrote, and not a model of one
+    if template_format(root, entry.path) is not None:
+        return _template(root, entry)
     whole = identify(root, entry)
     if whole is not None:
         suffix = entry.suffix if entry.suffix in {".onnx", ".savedmodel"} else ""
@@ -183,6 +186,20 @@ def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> Mod
         several = _several(entry, mains)
         return ModelCandidate(entry.name, entry.path, loose[0].format, findings=(several, *remarks))
     return _assemble(entry, mains, remarks)
+
+
+def _template(root: Path, entry: FolderEntry) -> ModelCandidate:
+    """A model with a configuration of its own, in its newest version."""
+    try:
+        inside = list_folder(root, entry.path)
+    except OSError:
+        inside = ()  # its configuration was read a moment ago
+    numbers = [
+        int(item.name) for item in inside if item.kind is Kind.FOLDER and is_version(item.name)
+    ]
+    path = f"{entry.path}/{CONFIG_FILE}"
+    version = CandidateVersion(max(numbers, default=1), path, ModelFormat.TEMPLATE)
+    return ModelCandidate(entry.name, entry.path, ModelFormat.TEMPLATE, (version,))
 
 
 def _assemble(

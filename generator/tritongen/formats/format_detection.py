@@ -11,10 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from xml.parsers import expat
 
+from tritongen.formats.dali import is_dali_module
 from tritongen.formats.parsing import wire
 from tritongen.formats.parsing.wire import FIXED32, FIXED64, LENGTH, VARINT, DamagedError
 from tritongen.formats.parsing.zip_archives import zip_names
 from tritongen.formats.python_model import defines_triton_model
+from tritongen.formats.vllm import VLLM_FILE, is_vllm
 from tritongen.model.facts import ModelFormat
 from tritongen.system.paths import read_head
 
@@ -41,6 +43,7 @@ CLAIMS: dict[str, ModelFormat] = {
     ".keras": ModelFormat.KERAS,
     ".safetensors": ModelFormat.SAFETENSORS,
     ".tflite": ModelFormat.TFLITE,
+    ".dali": ModelFormat.DALI,
 }
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -83,6 +86,10 @@ def detect(path: Path) -> ModelFormat | None:
             return found
     if suffix == ".py" and defines_triton_model(path):
         return ModelFormat.PYTHON
+    if suffix == ".py" and is_dali_module(head):
+        return ModelFormat.DALI_PYTHON
+    if path.name == VLLM_FILE and is_vllm(head):
+        return ModelFormat.VLLM
     return None
 
 
@@ -181,6 +188,14 @@ def _tensorflow(head: bytes, suffix: str) -> ModelFormat | None:
     return ModelFormat.GRAPHDEF if (number, kind) == (1, LENGTH) and {1, 2} <= parts else None
 
 
+def _dali(head: bytes, suffix: str) -> ModelFormat | None:
+    """A serialised pipeline has no mark of its own: a message under the name that DALI gives it."""
+    if suffix != ".dali":
+        return None
+    numbers = [number for number, _ in _leading_fields(head)]
+    return ModelFormat.DALI if numbers and all(numbers) else None
+
+
 def _openvino(head: bytes, _suffix: str) -> ModelFormat | None:
     """An XML document whose root is ``net`` with a version, and that declares no DOCTYPE."""
     if not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<?xml", b"<net")):
@@ -232,5 +247,6 @@ _TESTS: tuple[Callable[[bytes, str], ModelFormat | None], ...] = (
     _boosted,
     _onnx,
     _tensorflow,
+    _dali,
     _pickle,
 )

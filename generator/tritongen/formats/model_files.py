@@ -46,6 +46,8 @@ def _main(source: ModelSource, target: str) -> Iterator[tuple[str, str]]:
     if source.format is ModelFormat.SAVEDMODEL:
         yield from _tree(source, target)
         return
+    if source.format is ModelFormat.TEMPLATE:
+        return  # rendered anew, with the values that are stated
     yield source.path, target
     if source.format is ModelFormat.OPENVINO:
         yield PurePosixPath(source.path).with_suffix(".bin").as_posix(), "model.bin"

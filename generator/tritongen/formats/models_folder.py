@@ -5,12 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tritongen.errors import InvalidInputError
+from tritongen.formats.config_template import with_values
 from tritongen.formats.discovery import ModelCandidate, find_models
 from tritongen.formats.folder_entries import CandidateVersion, is_leftover
 from tritongen.formats.model_files import version_files
 from tritongen.formats.readers import READERS
 from tritongen.formats.reading import ModelSource
 from tritongen.formats.servability import validate
+from tritongen.formats.stated_engines import stated_engines, with_engines
 from tritongen.model.declared_tensors import with_declared
 from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity, finding
@@ -54,7 +56,13 @@ def inspect_folder(
         InvalidInputError: TG002, TG003 or TG101, there is no folder or no model in it. What is
             wrong with one model is a finding of that model.
     """
-    discovery = find_models(root)
+    stated = stated_engines(intent) if intent is not None and not root.is_file() else ()
+    try:
+        discovery = find_models(root)
+    except InvalidInputError as problem:
+        if problem.code != "TG101" or not stated:
+            raise
+        return Inspection(stated)
     models = one_per_name(
         inspect_model(
             discovery.root,
@@ -65,6 +73,8 @@ def inspect_folder(
         )
         for candidate in discovery.candidates
     )
+    if intent is not None:
+        models = with_engines(with_values(models, intent), stated, intent)
     return Inspection(models, discovery.findings)
 
 

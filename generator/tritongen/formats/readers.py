@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from tritongen.formats.aoti import read_aoti
+from tritongen.formats.config_template import read_template
+from tritongen.formats.dali import read_dali, read_dali_python
 from tritongen.formats.onnx_reader import read_onnx
 from tritongen.formats.openvino import read_openvino
 from tritongen.formats.python_model import read_python_model
@@ -17,6 +19,7 @@ from tritongen.formats.trees import (
     read_xgboost,
     read_xgboost_binary,
 )
+from tritongen.formats.vllm import read_vllm
 from tritongen.model.facts import ModelFormat
 
 _TO_ONNX = "Export the model to ONNX"
@@ -42,6 +45,10 @@ READERS: Mapping[ModelFormat, Reader] = {
     ModelFormat.LIGHTGBM: read_lightgbm,
     ModelFormat.TREELITE: read_treelite,
     ModelFormat.PYTHON: read_python_model,
+    ModelFormat.VLLM: read_vllm,
+    ModelFormat.DALI: read_dali,
+    ModelFormat.DALI_PYTHON: read_dali_python,
+    ModelFormat.TEMPLATE: read_template,
     ModelFormat.SKLEARN_PICKLE: _unserved(
         "pickled scikit-learn model",
         "Triton has no backend for pickles, and loading one runs whatever code it holds",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from tritongen.model.engine_facts import DaliFacts, PlanFacts, TemplateFacts, VllmFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.tensors import DType, TensorSpec
 
@@ -24,6 +25,10 @@ class ModelFormat(StrEnum):
     LIGHTGBM = "lightgbm_text"
     TREELITE = "treelite_checkpoint"
     PYTHON = "python"
+    VLLM = "vllm_arguments"
+    DALI = "dali_pipeline"
+    DALI_PYTHON = "dali_python"
+    TEMPLATE = "config_template"
     SKLEARN_PICKLE = "sklearn_pickle"
     KERAS = "keras"
     SAFETENSORS = "safetensors"
@@ -33,7 +38,11 @@ class ModelFormat(StrEnum):
     @property
     def is_code(self) -> bool:
         """Whether to run such a model is to run a program of whoever made it."""
-        return self in {ModelFormat.PYTHON, ModelFormat.TORCHSCRIPT, ModelFormat.TORCH_AOTI}
+        return self in {
+            ModelFormat.PYTHON,
+            ModelFormat.TORCHSCRIPT,
+            ModelFormat.TORCH_AOTI,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +233,10 @@ class ModelFacts:
         torch: PyTorch's own facts.
         trees: a tree ensemble's own facts.
         python: a `model.py`'s own facts.
+        vllm: the facts of a vLLM model.
+        dali: the facts of a DALI pipeline in Python.
+        plan: what a text beside a TensorRT plan says.
+        template: the configuration that is handed over with it.
         producer: what wrote the file, in its own words; empty where the format does not say.
         findings: what inspection and validation have to say.
         beside: files that lie beside the version folders; their `target` is relative to the
@@ -244,6 +257,10 @@ class ModelFacts:
     torch: TorchFacts | None = None
     trees: TreeFacts | None = None
     python: PythonFacts | None = None
+    vllm: VllmFacts | None = None
+    dali: DaliFacts | None = None
+    plan: PlanFacts | None = None
+    template: TemplateFacts | None = None
     producer: str = ""
     findings: tuple[Finding, ...] = ()
     beside: tuple[FileRef, ...] = ()

@@ -16,7 +16,7 @@ from tritongen.model.tensors import DType
 
 DEFAULT_MAX_DROP = 0.01
 
-DEFAULT_TRITON = "26.07"
+DEFAULT_TRITON = "26.08"
 PERCENTILES: Mapping[str, float] = {
     "p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p99.9": 99.9,
 }  # fmt: skip
@@ -82,7 +82,7 @@ class Target:
 
     triton: str = Key(
         "Triton release that will serve the repository",
-        text=TextForm("a Triton release such as 26.07", r"\d{2}\.\d{2}", decimals=2),
+        text=TextForm("a Triton release such as 26.08", r"\d{2}\.\d{2}", decimals=2),
     ).default(DEFAULT_TRITON)
     cpus: float | None = Key(
         "cores of the container; left out, this machine's budget is taken once and recorded",
@@ -253,6 +253,10 @@ class ModelIntent:
     overlay: Mapping[str, object] = Key(
         "any field of Triton's ModelConfig, merged last; null removes a generated field; the "
         "plan follows a max_batch_size, 0 serves without batching"
+    ).mapping()
+    engine: Mapping[str, object] = Key(
+        "a language model's engine: arguments of vLLM, of which `model` alone is a whole model, or "
+        "values for the placeholders of a TensorRT-LLM set's config.pbtxt"
     ).mapping()
     sequence: SequenceIntent | None = Key(
         "requests that belong together, with state kept on the server between them"

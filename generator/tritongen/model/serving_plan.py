@@ -266,7 +266,7 @@ class ServerPlan:
     """How the server itself is started.
 
     Attributes:
-        triton: release, such as ``26.07``.
+        triton: release, such as ``26.08``.
         cores: CPU budget that the thread rule is held against.
         memory_bytes: memory limit, None when not stated.
         gpus: number of GPUs.

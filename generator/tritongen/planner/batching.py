@@ -60,9 +60,10 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
 
 
 def _limit(model: ModelInput, size: int) -> int:
-    """The size within the user's limit, that of a model in Python, and what the runtime takes."""
+    """The size within the user's limit, the model's own, its plan's, and what the runtime takes."""
     own = model.facts.python.max_batch_size if model.facts.python is not None else None
-    limits = (model.intent.max_batch_size, own, model.row_bound or None)
+    plan = model.facts.plan.max_rows if model.facts.plan is not None else 0
+    limits = (model.intent.max_batch_size, own, model.row_bound or None, plan or None)
     return min((size, *(limit for limit in limits if limit is not None)))
 
 

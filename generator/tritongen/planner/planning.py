@@ -30,6 +30,7 @@ from tritongen.model.serving_plan import (
 )
 from tritongen.planner.batching import plan_batching
 from tritongen.planner.context import ModelInput, decided
+from tritongen.planner.engine_models import plan_engine
 from tritongen.planner.instances import Share, Split, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
@@ -181,6 +182,8 @@ def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFa
 def _plan_model(
     model: ModelInput, share: Share, memory_bytes: int | None, cores: int, limited: bool
 ) -> ModelPlan:
+    if (engine := plan_engine(model)) is not None:
+        return engine
     model, remarks = still_tuned(model, share.cores)
     split = split_cores(model, share, memory_bytes)
     batch = plan_batching(model, split.instances.value, split.threads.value)

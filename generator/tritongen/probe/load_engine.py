@@ -156,6 +156,8 @@ class EngineOptions:
         max_outstanding: requests of an open loop beyond this wait in the client.
         connections: of gRPC, None for one for each outstanding request up to eight.
         renew_streams_at: a gRPC connection is replaced before its stream ids reach this.
+        compression: of requests and responses, which tritonclient has: gzip or deflate; empty for
+            none.
     """
 
     client: LoadClient = LoadClient.AUTO
@@ -164,6 +166,7 @@ class EngineOptions:
     max_outstanding: int = 512
     connections: int | None = None
     renew_streams_at: int = (1 << 31) - 1_000_000
+    compression: str = ""
 
 
 # The one clock of every measurement. It is monotonic: a step of the wall clock does not touch it.

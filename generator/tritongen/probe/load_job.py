@@ -4,6 +4,7 @@ Inputs are generated from the model's metadata, or are real tensors.
 """
 
 import math
+import select
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -42,6 +43,7 @@ _MAX_ELEMENTS = 1 << 30
 _IMAGE_SIDE = 224
 _CHANNELS = (1, 3, 4)
 _ANY = 16
+_LEAVE_CLIENT = "Use --client tritonclient, or leave --client out."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class InputOptions:
         samples: those of `tritongen.yaml`, None to generate values.
         seed: of generated values.
         sizes: of dynamic axes that nobody states, by axis, where it is not any that will do.
+        parameters: of every request.
     """
 
     batch: int = 1
@@ -67,6 +70,7 @@ class InputOptions:
     samples: SampleFiles | None = None
     seed: int = 0
     sizes: Mapping[int, int] = field(default_factory=dict)
+    parameters: Mapping[str, str | int | bool | float] = field(default_factory=dict)
 
 
 def make_messages(
@@ -106,7 +110,10 @@ def make_messages(
             for index, inputs in enumerate(made)
             for sample in [data[index % len(data)]]
         ]
-    return tuple(_message(meta, version, one.inputs, one.expected) for one in data)
+    return tuple(
+        replace(_message(meta, version, one.inputs, one.expected), parameters=options.parameters)
+        for one in data
+    )
 
 
 def _message(
@@ -343,21 +350,32 @@ def make_plan(
     )
 
 
-def chosen_client(endpoint: Endpoint, wanted: LoadClient) -> LoadClient:
+def chosen_client(
+    endpoint: Endpoint, wanted: LoadClient, *, compressed: bool = False
+) -> LoadClient:
     """What sends to an endpoint: the fast engines where they can, unless another is asked for.
 
+    Args:
+        endpoint: of the server.
+        wanted: as asked for.
+        compressed: whether requests and responses are.
+
     Raises:
-        InvalidInputError: TG914, the fast engines send no streams.
+        InvalidInputError: TG914, the fast engines send no streams, nothing compressed, or not from
+            this system.
     """
-    if wanted is LoadClient.FAST and endpoint.streaming:
+    fast = hasattr(select, "epoll")
+    if wanted is LoadClient.FAST and not fast:
+        raise InvalidInputError("TG914", "the fast client needs Linux", fix=_LEAVE_CLIENT)
+    if wanted is LoadClient.FAST and (endpoint.streaming or compressed):
+        what = "sends no streams, which decoupled models need"
+        what = what if endpoint.streaming else "compresses nothing"
         raise InvalidInputError(
-            "TG914",
-            "the fast client sends no streams, which decoupled models need",
-            where=endpoint.address,
-            fix="Use --client tritonclient, or leave --client out.",
+            "TG914", f"the fast client {what}", where=endpoint.address, fix=_LEAVE_CLIENT
         )
     if wanted is LoadClient.AUTO:
-        return LoadClient.TRITONCLIENT if endpoint.streaming else LoadClient.FAST
+        fast = fast and not endpoint.streaming and not compressed
+        return LoadClient.FAST if fast else LoadClient.TRITONCLIENT
     return wanted
 
 

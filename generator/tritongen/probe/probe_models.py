@@ -15,6 +15,7 @@ from tritongen.errors import (
 )
 from tritongen.intent import INTENT_FILE, raise_faults, read_intent
 from tritongen.model.intent import Intent
+from tritongen.probe.language_models import refuse_language_model
 from tritongen.probe.level import Conditions, Run, signal_of
 from tritongen.probe.load_engine import FailureCode, LoadClient
 from tritongen.probe.load_job import LoadJob, prepare_job
@@ -191,6 +192,7 @@ class ProbeRun:
 
     def _job(self, choice: ModelChoice) -> LoadJob:
         """A model with its requests; `tritongen.yaml` declares what its metadata leave open."""
+        refuse_language_model(self.server, choice.name, self.request.loads)
         folder, whole = self._intent
         intent, given = whole.of(choice.name), self.request.inputs
         named = whole.samples_of(choice.name)

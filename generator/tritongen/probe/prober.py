@@ -17,8 +17,6 @@ from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.client_grpc import GrpcClientEngine, StreamClientEngine
 from tritongen.probe.engines.client_http import HttpClientEngine
-from tritongen.probe.engines.grpc_engine import GrpcEngine
-from tritongen.probe.engines.http_engine import HttpEngine
 from tritongen.probe.engines.slot_engine import Engine
 from tritongen.probe.generator import Generator
 from tritongen.probe.level import Conditions, LoadSource, Run, Update, run_load
@@ -94,7 +92,7 @@ class Prober:
         self._shared_slots = shared_slots
         self._placements: list[SharedTensors] = []
         self._options = options or EngineOptions()
-        self.client = _client(endpoint, self._options.client, processes)
+        self.client = _client(endpoint, self._options, processes)
         self._observer = self._make_observer(metrics)
         self._plans = [make_plan(job, endpoint, client=self.client) for job in jobs]
         self._engine = self._make_engine()
@@ -224,9 +222,9 @@ def _streaming_where_needed(endpoint: Endpoint, jobs: Sequence[LoadJob]) -> Endp
     return replace(endpoint, streaming=True) if decoupled else endpoint
 
 
-def _client(endpoint: Endpoint, wanted: LoadClient, processes: int) -> LoadClient:
+def _client(endpoint: Endpoint, options: EngineOptions, processes: int) -> LoadClient:
     """What sends the requests, as far as it can."""
-    client = chosen_client(endpoint, wanted)
+    client = chosen_client(endpoint, options.client, compressed=bool(options.compression))
     if client is LoadClient.TRITONCLIENT and processes > 1:
         # Neither gRPC nor gevent goes on in a process that was forked from theirs.
         raise InvalidInputError(
@@ -241,6 +239,10 @@ def make_engine(endpoint: Endpoint, plans: Sequence[RequestPlan], options: Engin
     """The engine for an endpoint, and for the client that the plans were made for."""
     http = endpoint.protocol is ClientProtocol.HTTP
     if plans[0].client is LoadClient.FAST:
+        # What they drive sockets by is Linux's.
+        from tritongen.probe.engines.grpc_engine import GrpcEngine
+        from tritongen.probe.engines.http_engine import HttpEngine
+
         return (HttpEngine if http else GrpcEngine)(endpoint, plans, options)
     if http:
         return HttpClientEngine(endpoint, plans, options)

@@ -22,7 +22,14 @@ from tritongen.queueing.simulated_server import (
     SimulatedModel,
     Simulation,
 )
-from tritongen.queueing.station import BatchQueue, DirectQueue, RequestTable, Station, rows_of
+from tritongen.queueing.station import (
+    BatchQueue,
+    Counters,
+    DirectQueue,
+    RequestTable,
+    Station,
+    rows_of,
+)
 
 # Share of the requests that are left out while queues fill.
 WARMUP_SHARE = 0.1
@@ -80,18 +87,25 @@ class _Run:
         self._stations = [self._model_station(model, stream) for model in server.models]
         self._front_end = self._front_station(server.front_end, server.cores)
         self._all = self._stations + ([self._front_end] if self._front_end else [])
+        self._delaying = [
+            station
+            for model, station in zip(server.models, self._stations, strict=True)
+            if model.queue_delay_s
+        ]
         self._sources = [
             _source(model, station, stream)
             for model, station in zip(server.models, self._stations, strict=True)
         ]
         self._limiter = _Limiter(server.slots) if server.slots else None
         self._arrivals: list[tuple[float, int]] = []
-        self._now = self._resume = 0.0
+        self._now = 0.0
+        self._since = 0.0  # when executions went on last: now, or the end of a pause
         # The label seeds the numbers: it is older than the name.
         self._pauses = _pause_times(server.pauses, stream.child("stalls"))
         self._pause = next(self._pauses, (math.inf, 0.0))
         self._finished = 0
         self._busy_threads = 0
+        self._changed = False  # executions began or ended in this event
 
     def _model_station(self, model: ServedModel, stream: Stream) -> Station:
         service, threads = model.service, model.threads
@@ -157,44 +171,50 @@ class _Run:
     def _step(self) -> bool:
         """The next event; False when there is none."""
         soonest, due = None, math.inf
-        wake, sleeper = math.inf, None
         for station in self._all:
             if station.due < due:
                 soonest, due = station, station.due
+        sleeper, wake = None, math.inf
+        for station in self._delaying:
             if station.queue.wake < wake:
                 sleeper, wake = station, station.queue.wake
         arrival = self._arrivals[0][0] if self._arrivals else math.inf
-        if self._pause[0] < min(due, arrival, wake) < math.inf:
+        now = min(due, arrival, wake)
+        if now == math.inf:
+            return False
+        if self._pause[0] < now:
             self._pause_all()
-        elif due <= arrival and due <= wake:
-            if soonest is None:
-                return False
-            self._complete(soonest, due)
-        elif arrival <= wake:
-            self._arrive(arrival)
+            return True
+        self._advance(now)
+        if soonest is not None and now == due:
+            self._complete(soonest, now)
+        elif now == arrival:
+            self._arrive(now)
         elif sleeper is not None:
-            self._advance(wake)
             sleeper.queue.wake = math.inf
-            self._dispatch(sleeper, wake)
+            self._dispatch(sleeper, now)
+        if self._changed:
+            self._changed = False
+            self._respeed()
         return True
 
     def _pause_all(self) -> None:
         """A pause begins: nothing goes on before it is over."""
         now, length = self._pause
         self._advance(now)
-        self._resume = now + length
+        self._since = max(self._since, now + length)
         self._pause = next(self._pauses)
-        self._respeed(now)
+        self._respeed()
 
     def _advance(self, now: float) -> None:
-        span = now - max(self._now, self._resume)
+        span = now - self._since
         if span > 0.0:
             for station in self._all:
                 station.clock += span * station.speed
-        self._now = max(self._now, now)
+            self._since = now
+        self._now = now
 
     def _arrive(self, now: float) -> None:
-        self._advance(now)
         _, index = heappop(self._arrivals)
         source = self._sources[index]
         table = self._table
@@ -210,40 +230,24 @@ class _Run:
             following = next(source.times, math.inf)
             if following < math.inf:
                 heappush(self._arrivals, (following, index))
-        if self._front_end is None:
-            self._enqueue(source.station, request, now)
-        else:
-            self._front_end.queue.waiting.append(request)
-            self._dispatch(self._front_end, now)
+        self._enqueue(self._front_end or source.station, request, now)
 
     def _enqueue(self, station: Station, request: int, now: float) -> None:
         self._table.queued[request] = now
         station.queue.waiting.append(request)
         self._dispatch(station, now)
 
-    def _leave(self, station: Station, request: int, now: float) -> None:
-        """A request is answered; its client may send the next one."""
-        station.counters.in_system -= 1
-        self._finished += 1
-        index = self._owner[request]
-        source = self._sources[index]
-        if source.closed:
-            heappush(self._arrivals, (now + source.model.transport_s, index))
-
     def _dispatch(self, station: Station, now: float, most: float = math.inf) -> None:
         """Lets idle instances take what is ready, up to `most` batches."""
         queue = station.queue
-        changed = 0
-        while station.busy < station.instances and queue.waiting and changed < most:
+        while queue.waiting and station.busy < station.instances and most > 0:
             if self._limiter is not None and not self._admitted(station):
                 break
             batch = queue.take(now)
             if not batch:
                 break
             self._start(station, batch, now)
-            changed += 1
-        if changed:
-            self._respeed(now)
+            most -= 1
 
     def _start(self, station: Station, batch: list[int], now: float) -> None:
         counters = station.counters
@@ -255,6 +259,7 @@ class _Run:
         counters.rows += rows
         counters.started += 1
         station.start(now, batch, rows)
+        self._changed = True
         self._busy_threads += station.threads
         if self._limiter is not None:
             self._limiter.free -= station.slots
@@ -288,35 +293,40 @@ class _Run:
                 limiter.staged.append(index)
 
     def _complete(self, station: Station, now: float) -> None:
-        self._advance(now)
         _, _, batch, _, begun = station.finish(now)
+        self._changed = True
         self._busy_threads -= station.threads
-        station.counters.busy_s += now - max(begun, station.counters.begun)
-        station.counters.executions += 1
+        counters = station.counters
+        counters.busy_s += now - max(begun, counters.begun)
+        counters.executions += 1
         if station is self._front_end:
-            owner = self._stations[self._owner[batch[0]]]
-            self._respeed(now)
-            self._enqueue(owner, batch[0], now)
+            self._enqueue(self._stations[self._owner[batch[0]]], batch[0], now)
         else:
-            self._answer(station, batch, now)
-            self._respeed(now)
+            self._answer(counters, batch, now)
             if self._limiter is not None:
                 self._limiter.free += station.slots
                 self._restage(now)
         self._dispatch(station, now)
 
-    def _answer(self, station: Station, batch: list[int], now: float) -> None:
-        station.counters.pass_time(now)
+    def _answer(self, counters: Counters, batch: list[int], now: float) -> None:
+        """Requests of one model are answered; their clients may send the next ones."""
+        counters.pass_time(now)
+        counters.in_system -= len(batch)
+        self._finished += len(batch)
         arrived = self._table.arrived
-        latencies = station.counters.latencies
-        for request in batch:
-            latencies.append(now - arrived[request])
-            self._leave(station, request, now)
+        counters.latencies.extend([now - arrived[request] for request in batch])
+        index = self._owner[batch[0]]
+        source = self._sources[index]
+        if source.closed:
+            again = (now + source.model.transport_s, index)
+            for _ in batch:
+                heappush(self._arrivals, again)
 
-    def _respeed(self, now: float) -> None:
-        total, now = self._busy_threads, max(now, self._resume)
+    def _respeed(self) -> None:
+        total, now = self._busy_threads, self._since
         for station in self._all:
-            station.respeed(now, total - station.busy * station.threads)
+            if station.busy:
+                station.respeed(now, total - station.busy * station.threads)
 
 
 def _pause_times(pauses: Pauses | None, stream: Stream) -> Iterator[tuple[float, float]]:

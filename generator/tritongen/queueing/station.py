@@ -184,7 +184,7 @@ class Station:
         return self.executions / self.instances
 
     def start(self, now: float, requests: list[int], rows: int) -> None:
-        """An idle instance begins a batch; call `respeed` on every station afterwards."""
+        """An idle instance begins a batch; call `respeed` on every busy station afterwards."""
         work = self._work.get(rows)
         if work is None:
             work = self._work[rows] = self.work_of(rows)
@@ -195,23 +195,22 @@ class Station:
         heappush(self._jobs, (self.clock + work, self.executions, requests, rows, now))
 
     def finish(self, now: float) -> Job:
-        """Takes the execution that is due."""
+        """Takes the execution that is due; call `respeed` on every busy station afterwards."""
         self.busy -= 1
+        if not self.busy:
+            self.due = math.inf
         self.ended = now
         return heappop(self._jobs)
 
     def respeed(self, now: float, foreign: int) -> None:
-        """Adapts to what others keep busy: `foreign` threads beyond this station's own."""
-        busy = self.busy
-        if not busy:
-            self.due = math.inf
-            return
-        key = (busy, foreign)
+        """Adapts a busy station to `foreign` threads that others keep busy."""
+        key = (self.busy, foreign)
         slow = self._slowdowns.get(key)
         if slow is None:
-            slow = self._slowdowns[key] = self.slowdown(busy, foreign)
+            slow = self._slowdowns[key] = self.slowdown(self.busy, foreign)
         self.speed = 1.0 / slow
-        self.due = now + max(0.0, self._jobs[0][0] - self.clock) * slow
+        left = self._jobs[0][0] - self.clock
+        self.due = now + left * slow if left > 0.0 else now
 
 
 def rows_of(table: RequestTable, requests: list[int]) -> int:

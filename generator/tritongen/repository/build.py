@@ -167,7 +167,9 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     plan, found = planned.plan, planned.found
     lock = _lock(project, plan, found, gathered.evidence, target, options.mode)
     differences = compare(project, found.differences, lock)
-    findings = (*gathered.findings, *_findings(project, plan), *found.findings)
+    told = (*gathered.findings, *_findings(project, plan), *found.findings)
+    # What inspection finds in the file of an engine, the linter finds as well.
+    findings = tuple(dict.fromkeys(told))
     if _is_moved(project, lock):
         findings += (finding(LOCK_MOVED, Severity.INFO, "the lock is now one file a model"),)
     if options.mode is BuildMode.CHECK:

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from pprint import pformat
 from typing import Any
 from urllib.parse import quote
 
@@ -11,9 +12,18 @@ from tritongen import __version__
 from tritongen.errors import InvalidInputError
 from tritongen.model.input_values import Values, ValueSource, parse_values
 from tritongen.model.tensors import DType
-from tritongen.repository.model_interface import CallTensor, ModelInterface
+from tritongen.repository.model_interface import (
+    PROMPT,
+    TEXT_INPUT,
+    TEXT_OUTPUT,
+    VLLM,
+    CallTensor,
+    ModelInterface,
+)
 from tritongen.resources import plain_template
 
+# Chosen: an answer of some sentences.
+_MAX_TOKENS = 128
 _NUMPY_TYPES = {DType.BYTES: "object", DType.BOOL: "bool", DType.BF16: "np.float32"}
 _JSON_TYPES = {DType.BYTES: "string", DType.BOOL: "boolean"}
 
@@ -46,6 +56,8 @@ def client_example(model: ModelInterface, language: Language, protocol: str, add
     """
     if protocol == "grpc" and language in {Language.CURL, Language.OPENAPI}:
         raise _impossible(f"{language} speaks HTTP", "Leave --protocol out, or use --lang python.")
+    if model.engine and protocol == "http":
+        return _generated(model, language, address)
     if language is Language.OPENAPI:
         return json.dumps(openapi_document([model], address), indent=2) + "\n"
     if model.decoupled and protocol == "http":
@@ -65,6 +77,44 @@ def client_example(model: ModelInterface, language: Language, protocol: str, add
         random=any("rng." in text for text in arrays.values()),
         sizes={item.name: _size(item, model.max_batch_size) for item in model.sent},
     )
+
+
+def _generated(model: ModelInterface, language: Language, address: str) -> str:
+    """How a language model is asked over Triton's generate endpoints.
+
+    Raises:
+        InvalidInputError: TG371, the language has no form of it.
+    """
+    if language is Language.CURL:
+        url = f"http://{address}/v2/models/{quote(model.name)}"
+        whole, parts = (
+            shlex.quote(json.dumps(generate_body(model.engine, stream=stream)))
+            for stream in (False, True)
+        )
+        return (
+            f"# The whole answer at once.\ncurl -sS {shlex.quote(f'{url}/generate')} -d {whole}\n"
+            "# Part by part, as it comes.\n"
+            f"curl -sSN {shlex.quote(f'{url}/generate_stream')} -d {parts}\n"
+        )
+    if language is Language.PYTHON:
+        body = pformat(generate_body(model.engine, stream=True), sort_dicts=False)
+        return plain_template("clients/generate.py.j2").render(
+            model=model, address=address, body=body
+        )
+    if language is Language.OPENAPI:
+        return json.dumps(openapi_document([model], address), indent=2) + "\n"
+    raise _impossible(
+        f"{model.name} sends its answer in parts, and tritonclient takes these over gRPC only",
+        "Use --lang python, or --protocol grpc.",
+    )
+
+
+def generate_body(engine: str, *, stream: bool) -> dict[str, Any]:
+    """The JSON of a request to a generate endpoint, which differs by what runs the model."""
+    if engine == VLLM:
+        said = {"stream": stream, "temperature": 0, "max_tokens": _MAX_TOKENS}
+        return {TEXT_INPUT: PROMPT, "parameters": said}
+    return {TEXT_INPUT: PROMPT, "max_tokens": _MAX_TOKENS, "stream": stream}
 
 
 def _impossible(what: str, fix: str) -> InvalidInputError:
@@ -195,10 +245,37 @@ def openapi_document(models: Iterable[ModelInterface], address: str) -> dict[str
             "description": f"Written by tritongen {__version__} from the model repository.",
         },
         "servers": [{"url": f"http://{address}"}],
-        "paths": {
-            f"/v2/models/{quote(model.name)}/infer": {"post": _operation(model)} for model in models
-        },
+        "paths": dict(map(_path, models)),
     }
+
+
+def _path(model: ModelInterface) -> tuple[str, dict[str, Any]]:
+    """A model's path with its one operation."""
+    if model.engine:
+        return f"/v2/models/{quote(model.name)}/generate", {"post": _generation(model)}
+    return f"/v2/models/{quote(model.name)}/infer", {"post": _operation(model)}
+
+
+def _generation(model: ModelInterface) -> dict[str, Any]:
+    """What a language model is asked, and what it answers at once."""
+    text = {"type": "string"}
+    said: dict[str, Any] = {TEXT_INPUT: text, "parameters": {"type": "object"}}
+    if model.engine != VLLM:
+        said |= {"max_tokens": {"type": "integer", "minimum": 1}, "stream": {"type": "boolean"}}
+    answer = _object({"model_name": {"const": model.name}, TEXT_OUTPUT: text}, (TEXT_OUTPUT,))
+    refusal = _object({"error": text}, ("error",))
+    example = generate_body(model.engine, stream=False)
+    return {
+        "operationId": f"generate_{model.name}",
+        "summary": f"Ask {model.name}",
+        "requestBody": {
+            "required": True, **_content(_object(said, (TEXT_INPUT,)), example=example)
+        },
+        "responses": {
+            "200": {"description": "The answer", **_content(answer)},
+            "400": {"description": "What Triton refuses", **_content(refusal)},
+        },
+    }  # fmt: skip
 
 
 def _operation(model: ModelInterface) -> dict[str, Any]:

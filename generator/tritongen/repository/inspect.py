@@ -27,6 +27,11 @@ from tritongen.planner.trial_findings import trial_findings
 from tritongen.repository.compare import file_digest
 from tritongen.repository.project import Project, load_project
 
+# Formats whose files leave inputs, outputs and batches to the backend.
+_TOLD_LATER = frozenset(
+    {ModelFormat.VLLM, ModelFormat.DALI, ModelFormat.DALI_PYTHON, ModelFormat.TEMPLATE}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ApplicableFix:
@@ -191,6 +196,8 @@ def _batch_axis(facts: ModelFacts, trial: Trial | None) -> tuple[bool, str]:
         return False, "the model cannot be served"
     if trial is not None and trial.ok and trial.proof.verdict is not BatchVerdict.UNTESTED:
         return trial.proof.verdict is BatchVerdict.PROVEN, f"run: {trial.proof.reason}"
+    if facts.format in _TOLD_LATER and not facts.inputs:
+        return False, "its backend tells inputs and batches when it loads"
     for spec in (*facts.inputs, *facts.outputs):
         if not spec.shape or not is_dynamic(spec.shape[0]):
             return False, f"by syntax: {spec.name} has no dynamic first axis"

@@ -19,6 +19,9 @@ from tritongen.system.sample_files import find_samples
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.sample_tensors import read_rows
 
+VLLM = "vllm"
+TEXT_INPUT, TEXT_OUTPUT = "text_input", "text_output"
+PROMPT = "What is an inference server?"
 # More elements than this do not fit a line that people read; they are made where they are sent.
 MAX_LITERAL_ELEMENTS = 64
 # Texts of more bytes likewise.
@@ -88,6 +91,7 @@ class ModelInterface:
         max_batch_size: most rows of a request, 0 without a batch axis.
         sequence: whether requests belong to sequences.
         decoupled: whether a request may have any number of responses.
+        engine: backend of a model that answers a text with a text; empty for all others.
     """
 
     name: str
@@ -96,6 +100,7 @@ class ModelInterface:
     max_batch_size: int
     sequence: bool
     decoupled: bool
+    engine: str = ""
 
     @property
     def sent(self) -> tuple[CallTensor, ...]:
@@ -143,7 +148,7 @@ def model_interface(repository: Path, model: str) -> ModelInterface:
         )
 
     inputs = tuple(tensor(item) for item in message.input)
-    return ModelInterface(
+    interface = ModelInterface(
         model,
         _with_samples(repository, model, inputs, batched=batched),
         tuple(tensor(item) for item in message.output),
@@ -151,6 +156,30 @@ def model_interface(repository: Path, model: str) -> ModelInterface:
         sequence=message.HasField("sequence_batching"),
         decoupled=message.model_transaction_policy.decoupled,
     )
+    return _as_language_model(interface, message.backend)
+
+
+def _as_language_model(model: ModelInterface, backend: str) -> ModelInterface:
+    """The interface of a model that answers a text with a text, with a text as its sample."""
+    import numpy as np
+
+    named = {item.name for item in model.inputs}
+    if backend != VLLM and not (
+        TEXT_INPUT in named and any(item.name == TEXT_OUTPUT for item in model.outputs)
+    ):
+        return model
+    rows = (1,) if model.max_batch_size > 0 else ()
+    asked = CallTensor(TEXT_INPUT, DType.BYTES, (1,), (*rows, 1))
+    asked = replace(asked, real=np.full(asked.shape, PROMPT.encode(), object))
+    inputs = tuple(asked if item.name == TEXT_INPUT else item for item in model.inputs)
+    outputs = model.outputs
+    if backend == VLLM:
+        # Its backend adds these when it loads; a configuration need not name them.
+        inputs = inputs if TEXT_INPUT in named else (asked, *inputs)
+        outputs = outputs or (CallTensor(TEXT_OUTPUT, DType.BYTES, (-1,), (1,)),)
+    decoupled = model.decoupled or backend == VLLM
+    engine = VLLM if backend == VLLM else "tensorrtllm"
+    return replace(model, inputs=inputs, outputs=outputs, decoupled=decoupled, engine=engine)
 
 
 def _with_samples(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from tritongen.config.config_message import ConfigMessage, build_ensemble, build_message
 from tritongen.config.config_text import Header, render_config
+from tritongen.config.given_config import given_message
 from tritongen.config.overlay import apply_overlay
 from tritongen.model.backends import BACKENDS, ThreadScope, threads_each
 from tritongen.model.evidence import Evidence, ModelEvidence
@@ -31,6 +32,8 @@ CONFIG_FILE = lock_file.CONFIG_FILE
 # Triton wants a version folder, and git keeps no empty one.
 KEEP_FILE = "1/.keep"
 KEEP_TEXT = "An ensemble has no files of its own.\n"
+_ENGINE_KEEP_TEXT = "Its files lie elsewhere on the server, or it has none of its own.\n"
+VLLM_FILE = "model.json"
 # TYPE_FP16, TYPE_FP32 and TYPE_FP64.
 _SCORES = frozenset({10, 11, 12})
 
@@ -58,7 +61,13 @@ class RenderedModel:
     @property
     def files(self) -> Mapping[str, str]:
         """Text by path, relative to the repository."""
-        named = {f"{self.plan.name}/{LABELS_FILE}": self.labels} if self.labels else {}
+        folder = self.plan.name
+        named = {f"{folder}/{LABELS_FILE}": self.labels} if self.labels else {}
+        if self.facts.vllm is not None and self.facts.vllm.written:
+            named[f"{folder}/1/{VLLM_FILE}"] = self.facts.vllm.written
+        elif self.facts.template is not None:
+            empty = (item.number for item in self.facts.versions if not item.files)
+            named |= {f"{folder}/{number}/.keep": _ENGINE_KEEP_TEXT for number in empty}
         return {self.path: self.text, **named}
 
 
@@ -178,7 +187,9 @@ def render_model(plan: ModelPlan, facts: ModelFacts, variant: Variant | None) ->
     Raises:
         EnvironmentProblem: TG001, the text would not parse back to its message.
     """
-    config, labels = build_message(plan), ""
+    given = facts.template
+    config = build_message(plan) if given is None else given_message(plan.name, given)
+    labels = ""
     notes = _notes(plan)
     if variant is not None:
         config, labels = _as_variant(config, variant)

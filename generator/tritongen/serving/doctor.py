@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
+from itertools import starmap
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError, TritongenError
@@ -15,12 +16,14 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.progress import Progress, silent
 from tritongen.repository.check import check_repository
 from tritongen.repository.lock_file import read_lock
+from tritongen.serving import gpu_checks
 from tritongen.serving.embedded import embedded_preflight, fetch
 from tritongen.serving.preflight import port_findings, ports_of, repository_findings
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
 from tritongen.serving.runtimes import choose_runtime, find_running
 from tritongen.serving.server_spec import ServedRepository, UpOptions, bare_spec, server_spec
+from tritongen.system.gpus import GpuReading, read_gpus
 from tritongen.system.machine import read_cpus
 from tritongen.system.sandbox import sandbox_gaps
 from tritongen.system.user_cache import user_cache
@@ -31,7 +34,6 @@ _SHOWN = 10
 _MIB = 1 << 20
 # Logs, state and the like; beyond that a server writes nothing.
 _MIN_DISK_BYTES = 64 * _MIB
-_GPU_DEVICES = "nvidia[0-9]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +106,20 @@ def diagnose(
     spec, about_repository = _repository(store, repository, options)
     report("checking the machine", 0, 0)
     own, about_server = _own_server(store)
+    gpus = read_gpus()
     machine = [
         about_server,
         _cpu_check(spec),
         *_memory_checks(spec),
         *_disk_checks(store),
         *_port_checks(spec, own),
-        _gpu_check(spec),
+        *starmap(_failed, gpu_checks.machine_findings(gpus, spec.gpus)),
         _sandbox_check(),
     ]
     report("checking the embedded Triton", 0, 0)
     embedded = list(_embedded_checks(spec, options.wheel, needed=repository is not None))
     report("checking the Docker Engine and the image", 0, 0)
-    docker = list(_docker_checks(spec, with_repository=bool(spec.models)))
+    docker = list(_docker_checks(spec, gpus, with_repository=bool(spec.models)))
     chosen = choose_runtime(spec, options)
     checks = [
         *about_repository,
@@ -294,16 +297,6 @@ def _port_checks(spec: ServerSpec, own: Endpoints | None) -> Iterator[Check]:
     yield _passed("ports", f"{words} are free on {spec.host}")
 
 
-def _gpu_check(spec: ServerSpec) -> Check:
-    """GPUs that are asked for against those of this machine."""
-    here = len(list(Path("/dev").glob(_GPU_DEVICES)))
-    if here >= spec.gpus:
-        asked = f"{spec.gpus} asked for" if spec.gpus else "none is asked for"
-        return _passed("gpus", f"{here} here, {asked}")
-    message = f"{spec.gpus} GPUs are asked for, {here} are here"
-    return _failed("gpus", finding("TG826", Severity.ERROR, message))
-
-
 def _embedded_checks(spec: ServerSpec, wheel: Path | None, *, needed: bool) -> Iterator[Check]:
     """Whether this machine runs the embedded Triton, with the packages of each backend.
 
@@ -351,15 +344,17 @@ def _version(package: str) -> str:
         return "of unknown version"
 
 
-def _docker_checks(spec: ServerSpec, *, with_repository: bool) -> Iterator[Check]:
+def _docker_checks(spec: ServerSpec, gpus: GpuReading, *, with_repository: bool) -> Iterator[Check]:
     """Whether the Docker Engine runs a container of the spec.
 
     Args:
         spec: of the server.
+        gpus: of this machine.
         with_repository: whether the spec has a real repository to be mounted.
     """
     from tritongen.serving.docker import docker_preflight as container
     from tritongen.serving.docker.docker_engine import DockerEngine
+    from tritongen.serving.docker.images import describe, image_for
 
     if with_repository and not list(repository_findings(spec)):
         faults = list(container.mount_findings(spec))
@@ -376,9 +371,15 @@ def _docker_checks(spec: ServerSpec, *, with_repository: bool) -> Iterator[Check
     yield _passed("docker.engine", f"{facts.version}: {facts.cpus} CPUs, {memory} MiB")
     limits = [*container.engine_findings(facts), *container.resource_findings(spec, facts)]
     yield from (_failed("docker.limits", item) for item in limits)
+    if facts.local:
+        found = gpu_checks.engine_findings(gpus, spec.gpus, given=facts.gpus)
+        yield from starmap(_failed, found)
     try:
         for item in container.image_findings(spec, engine):
             yield _failed("docker.image", item)
+        image = describe(engine, image_for(spec).reference)
+        if image is not None:
+            yield from starmap(_failed, gpu_checks.image_findings(gpus, spec.gpus, image))
     except EnvironmentProblem as problem:
         yield _problem_check("docker.image", problem)
 

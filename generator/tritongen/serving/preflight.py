@@ -7,6 +7,7 @@ from dataclasses import replace
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import MENDED, RELEASES, at_least
+from tritongen.model.server_flags import missing_since
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free
 from tritongen.system.paths import LFS_FIX, is_lfs_pointer
@@ -66,6 +67,19 @@ def weakness_findings(spec: ServerSpec, version: str) -> Iterator[Finding]:
         f"NVIDIA's security bulletins ask for Triton {MENDED} or later; whoever reaches this one, "
         f"{release.tag}, may be able to run code in it",
     )
+
+
+def flag_findings(spec: ServerSpec, version: str) -> Iterator[Finding]:
+    """Flags that were asked for and that a release does not know yet.
+
+    Args:
+        spec: of the server.
+        version: as for `weakness_findings`.
+    """
+    for flag in dict(spec.wishes):
+        if since := missing_since(flag, version):
+            message = f"Triton {version} has no flag --{flag}, which came with {since}"
+            yield finding("TG863", Severity.ERROR, message)
 
 
 def choose_ports(host: str, ports: Ports) -> Ports:

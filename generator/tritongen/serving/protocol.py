@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding
+from tritongen.model.server_flags import flag_fault
 from tritongen.triton.server import LOOPBACK, ApiKeys, Endpoints, RuntimeName, ServerState
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ _OWN_VARIABLES = frozenset(
 )  # fmt: skip
 
 
-_WITHOUT_GPU = (("allow-gpu-metrics", "false"), ("pinned-memory-pool-byte-size", "0"))
+# Memory that Triton takes for copies to and from GPUs: of the machine, and of each GPU.
+PINNED_POOL, CUDA_POOL = "pinned-memory-pool-byte-size", "cuda-memory-pool-byte-size"
+_WITHOUT_GPU = (("allow-gpu-metrics", "false"), (PINNED_POOL, "0"))
+# Of those that a user adds: they replace the keys by which these APIs are closed.
+_CLOSING_FLAGS = frozenset({"http-restricted-api", "grpc-restricted-protocol"})
 
 
 class ModelControl(StrEnum):
@@ -83,14 +88,15 @@ class ServerSpec:
         label: short name of the project, see `state.project_label`.
         backends: Triton backends that the models need, for the preflight.
         environment: (variable, value) for the server and its models.
-        flags: (flag without dashes, value) of tritonserver beyond the runtime's own.
+        flags: (flag without dashes, value) of tritonserver beyond the runtime's own, as planned.
+        wishes: likewise, as the user asks for them; they replace planned ones of the same name.
         ports: wanted ports.
         host: address to listen on.
         cores: CPUs that the server may use; None for all.
         cpuset: the CPUs' numbers; empty leaves the choice to the runtime.
         memory_bytes: memory limit; None for no limit. The embedded runtime only warns.
         gpus: number of GPUs the models need.
-        model_control: none, or explicit for tuning.
+        model_control: none, or explicit for tuning and for comparing configurations.
         auto_complete: whether Triton may complete configurations.
         release: Triton release ``YY.MM`` that was planned for; empty when not known.
         shared_memory_bytes: room for the tensors of Python-based backends; None for the usual.
@@ -98,9 +104,11 @@ class ServerSpec:
         image: of the container; empty takes the official one that fits.
         user: ``uid:gid`` in the container.
         read_only: keep the container's root file system read-only; None where it is known to work.
+        kept: (folder of the project, place in a container) of what models make or fetch when they
+            load, and which outlives the container.
 
     Raises:
-        InvalidInputError: TG106, TG304 or TG830, with every fault in `details`.
+        InvalidInputError: TG106, TG304, TG830 or TG863, with every fault in `details`.
     """
 
     repository: Path
@@ -111,6 +119,7 @@ class ServerSpec:
     backends: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     flags: tuple[tuple[str, str], ...] = ()
+    wishes: tuple[tuple[str, str], ...] = ()
     ports: Ports = field(default_factory=Ports)
     host: str = LOOPBACK
     cores: int | None = None
@@ -125,6 +134,7 @@ class ServerSpec:
     image: str = ""
     user: str = DEFAULT_USER
     read_only: bool | None = None
+    kept: tuple[tuple[Path, str], ...] = ()
 
     def __post_init__(self) -> None:
         faults = [*self._name_faults(), *self._option_faults(), *self._number_faults()]
@@ -146,6 +156,11 @@ class ServerSpec:
             yield "TG304", f"user {self.user!r} is not UID:GID"
 
     def _option_faults(self) -> Iterator[tuple[str, str]]:
+        for flag, value in self.wishes:
+            if flag in _OWN_FLAGS | _CLOSING_FLAGS:
+                yield "TG830", f"flag --{flag} is set by tritongen itself"
+            elif fault := flag_fault(flag, value):
+                yield "TG863", fault
         for flag, value in self.flags:
             if not _FLAG.fullmatch(flag) or "\0" in value:
                 yield "TG304", f"flag {flag!r} is not a flag of tritonserver"
@@ -213,7 +228,8 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: Api
         *_closed_apis(spec, keys),
         # What spares a server without GPUs its search for them.
         *(() if spec.gpus else _WITHOUT_GPU),
-        *spec.flags,
+        *(item for item in spec.flags if item[0] not in dict(spec.wishes)),
+        *spec.wishes,
     ]
     if spec.model_control is ModelControl.EXPLICIT:
         options += [("load-model", name) for name in spec.models]
@@ -265,4 +281,6 @@ def new_state(
         started=time.time(),
         host=spec.host,
         key=keys.tool,
+        flags=spec.wishes,
+        explicit=spec.model_control is ModelControl.EXPLICIT,
     )

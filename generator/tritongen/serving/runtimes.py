@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # What makes the embedded runtime unfit for a machine or a repository.
-_UNFIT = frozenset({"TG803", "TG804", "TG805", "TG806", "TG833"})
+_UNFIT = frozenset({"TG803", "TG804", "TG805", "TG806", "TG833", "TG863"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.kept_folders import ENGINE_CACHE, HUB_CACHE
 from tritongen.repository.lock_file import CONFIG_FILE, as_built, config_text, read_lock
-from tritongen.serving.protocol import DEFAULT_USER, Ports, ServerSpec
+from tritongen.serving.protocol import (
+    CUDA_POOL,
+    DEFAULT_USER,
+    PINNED_POOL,
+    ModelControl,
+    Ports,
+    ServerSpec,
+)
+from tritongen.system.gpus import gpu_nodes
 from tritongen.triton.server import LOOPBACK, RuntimeName
 from tritongen.triton.server_state import StateStore, project_label
 
 if TYPE_CHECKING:
     from tritongen.model.lock import Lock
+
+
+_VLLM = "vllm"
+# Backends that serve nothing without a GPU.
+_ON_GPUS = frozenset({"tensorrt", "tensorrtllm", _VLLM})
+# What their models take and give, these say when they load.
+_COMPLETING = frozenset({"dali", _VLLM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,11 @@ class UpOptions:
         image: of the container; the official one that fits the plan when empty.
         user: ``uid:gid`` in the container; the image's triton-server when empty.
         read_only: keep the container's root read-only; None where that is known to work.
+        pinned_pool_bytes: of the machine's memory, for copies to and from GPUs; Triton's usual
+            256 MiB when 0.
+        cuda_pool_bytes: of each GPU's memory, likewise; Triton's usual 64 MiB when 0.
+        flags: of tritonserver, (without dashes, value).
+        model_control: whether models can be loaded and unloaded.
 
     Raises:
         InvalidInputError: TG304, the image's name is none.
@@ -46,6 +67,10 @@ class UpOptions:
     image: str = ""
     user: str = ""
     read_only: bool | None = None
+    pinned_pool_bytes: int = 0
+    cuda_pool_bytes: int = 0
+    flags: tuple[tuple[str, str], ...] = ()
+    model_control: ModelControl = ModelControl.NONE
 
     def __post_init__(self) -> None:
         if self.image:
@@ -102,7 +127,7 @@ class ServedRepository:
         """Whether every text is, byte for byte, what this version of the tool wrote and linted."""
         return as_built(self.folder, self.lock, self.models)
 
-    @property
+    @cached_property
     def backends(self) -> tuple[str, ...]:
         """Triton backends that the models need."""
         planned = self.lock.models if self.lock is not None else {}
@@ -116,7 +141,18 @@ class ServedRepository:
     def complete(self) -> bool:
         """Whether `build` wrote every model's configuration, which Triton need not complete."""
         written = self.lock.written if self.lock is not None else {}
+        if _COMPLETING & set(self.backends):
+            return False
         return set(self.models) == {path.partition("/")[0] for path in written}
+
+    @property
+    def builds_engines(self) -> bool:
+        """Whether a model builds an engine when it loads, and keeps it for the next time."""
+        return any(
+            ENGINE_CACHE in config_text(self.folder / name / CONFIG_FILE)
+            for name in self.models
+            if (self.folder / name / CONFIG_FILE).is_file()
+        )
 
     @property
     def shared_memory_bytes(self) -> int:
@@ -201,12 +237,13 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
     lock = served.lock
     bare = bare_spec(store, options)
     if lock is None:
-        # The files themselves must say which image serves them.
-        planned = bare
+        # The files themselves must say which image serves them, and whether on GPUs.
+        on_gpus = bool(_ON_GPUS & set(served.backends))
+        planned = replace(bare, gpus=max(1, gpu_nodes()) if on_gpus else 0)
         if not options.image and options.runtime is not RuntimeName.EMBEDDED:
             from tritongen.serving.runtime_requirements import model_needs
 
-            planned = replace(bare, needs=model_needs(served.folder, served.models))
+            planned = replace(planned, needs=model_needs(served.folder, served.models))
     else:
         planned = replace(
             bare,
@@ -217,8 +254,13 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
             gpus=lock.target.gpus,
             release=lock.target.triton,
         )
+    kept = tuple(_kept(store, served, planned.gpus))
+    hub = (("HF_HOME", HUB_CACHE),) if any(place == HUB_CACHE for _, place in kept) else ()
     return replace(
         planned,
+        environment=(*planned.environment, *hub),
+        flags=(*planned.flags, *_pools(options, planned.gpus)),
+        kept=kept,
         repository=served.folder.resolve(),
         models=served.models,
         backends=served.backends,
@@ -226,6 +268,33 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
         auto_complete=not served.complete,
         shared_memory_bytes=served.shared_memory_bytes,
     )
+
+
+def _kept(store: StateStore, served: ServedRepository, gpus: int) -> Iterator[tuple[Path, str]]:
+    """Folders for what models fetch or make when they load: of the project, and in a container."""
+    if _VLLM in served.backends:
+        yield store.folder / "hub", HUB_CACHE
+    if gpus and served.builds_engines:
+        yield store.folder / "engines", ENGINE_CACHE
+
+
+def _pools(options: UpOptions, gpus: int) -> Iterator[tuple[str, str]]:
+    """Flags of the memory for copies to and from GPUs.
+
+    Raises:
+        InvalidInputError: TG009, the plan has no GPU.
+    """
+    pinned, cuda = options.pinned_pool_bytes, options.cuda_pool_bytes
+    if (pinned or cuda) and not gpus:
+        raise InvalidInputError(
+            "TG009",
+            "memory pools are for copies to and from GPUs, and the repository is planned for none",
+            fix="Leave --pinned-pool and --cuda-pool out, or set target.gpus.",
+        )
+    if pinned:
+        yield PINNED_POOL, str(pinned)
+    if cuda:
+        yield from ((CUDA_POOL, f"{gpu}:{cuda}") for gpu in range(gpus))
 
 
 def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
@@ -245,4 +314,6 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         image=options.image,
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,
+        wishes=options.flags,
+        model_control=options.model_control,
     )

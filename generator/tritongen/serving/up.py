@@ -18,6 +18,7 @@ from tritongen.model.progress import Progress
 from tritongen.repository.lock_file import note_linted
 from tritongen.serving.lifecycle import down
 from tritongen.serving.preflight import ports_of
+from tritongen.serving.protocol import ModelControl
 from tritongen.serving.runtimes import ChosenRuntime, choose_runtime, find_running
 from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
 from tritongen.triton.server import LOOPBACK, ModelStatus, RuntimeName, ServerState
@@ -220,7 +221,7 @@ def restart(
     keep_going: bool,
     progress: Progress | None = None,
 ) -> UpResult:
-    """End the project's server and start it again: runtime, image, address and ports as before.
+    """End the project's server and start it again: runtime, image, address, flags as before.
 
     Args:
         project: the project's folder.
@@ -251,10 +252,20 @@ def _options(state: ServerState) -> UpOptions:
         ports=ports_of(state.endpoints),
         host=state.host or LOOPBACK,
         image=state.image,
+        flags=state.flags,
+        model_control=ModelControl.EXPLICIT if state.explicit else ModelControl.NONE,
     )
     if state.runtime is not RuntimeName.DOCKER:
         return chosen
     from tritongen.serving.docker.docker_runtime import DockerRuntime
 
     found = DockerRuntime().user_choices(state)
-    return chosen if found is None else replace(chosen, user=found[0], read_only=found[1])
+    if found is None:
+        return chosen
+    return replace(
+        chosen,
+        user=found.user,
+        read_only=found.read_only,
+        pinned_pool_bytes=found.pinned_pool_bytes,
+        cuda_pool_bytes=found.cuda_pool_bytes,
+    )

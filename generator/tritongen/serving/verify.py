@@ -1,22 +1,20 @@
 """Sends inputs through Triton and compares every output with a local run of the same file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.agreement import NEAR_ZERO, TOLERANCES, gap
 from tritongen.model.evidence import Trial
-from tritongen.model.facts import ModelFacts, ModelFormat, Precision, precision_of
+from tritongen.model.facts import ModelFormat, Precision, precision_of
 from tritongen.model.intent import DEFAULT_TRITON
 from tritongen.model.progress import Progress, silent
 from tritongen.model.releases import find
-from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
-from tritongen.model.tensors import DType
+from tritongen.model.samples import make_inputs
 from tritongen.repository.inspect import StoredModel, stored_models
 from tritongen.repository.project import read_lock
 from tritongen.serving.lifecycle import running_server
@@ -30,7 +28,12 @@ from tritongen.serving.verify_runs import (
     is_decoupled,
     run_steps,
 )
-from tritongen.serving.verify_samples import GivenSamples, at_other_sizes
+from tritongen.serving.verify_samples import (
+    GivenSamples,
+    at_other_sizes,
+    pipeline_recipes,
+    trial_recipes,
+)
 from tritongen.serving.verify_sequence import COMPARED, sequence_pairs
 from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.child_session import ChildSession, ChildSessions
@@ -39,8 +42,8 @@ from tritongen.trial.runtimes import RUNTIMES
 from tritongen.triton.address import Endpoint
 from tritongen.triton.connect import ServerClient, client_for
 from tritongen.triton.grpc_client import MAX_MESSAGE_BYTES, GrpcClient
-from tritongen.triton.messages import TensorMeta
 from tritongen.triton.sample_tensors import Sample
+from tritongen.triton.server import Endpoints
 
 # Chosen: many samples tell the same.
 MAX_REASONS = 4
@@ -59,7 +62,8 @@ class VerifiedOutput:
 class VerifiedModel:
     """One model; `reason` says why it is not right, or how it was compared.
 
-    `stale` is one that the server serves from an older repository than the folder.
+    `stale` is one that the server serves from an older repository than the folder; `server` is its
+    address where several were asked.
     """
 
     name: str
@@ -67,6 +71,7 @@ class VerifiedModel:
     outputs: tuple[VerifiedOutput, ...]
     reason: str = ""
     stale: bool = False
+    server: str = ""
 
     @property
     def verdict(self) -> str:
@@ -82,19 +87,19 @@ def verify(
     project: Path,
     repository: Path,
     *,
-    endpoint: Endpoint | None = None,
+    endpoints: Sequence[Endpoint] = (),
     data: Mapping[str, Path] = MappingProxyType({}),
     seed: int = 1,
     code: bool = True,
     tell: Callable[[str], None] = lambda _name: None,
     progress: Progress = silent,
 ) -> tuple[VerifiedModel, ...]:
-    """Verify every model of a repository on the project's server or on a given one.
+    """Verify every model of a repository on the project's server, or on each of the given ones.
 
     Args:
         project: the project's folder.
         repository: that the server serves.
-        endpoint: of another server.
+        endpoints: of other servers; none for the project's own.
         data: files with inputs by model, by "" for any; else the samples of tritongen.yaml.
         seed: of made-up inputs.
         code: whether models that are programs are run on this machine.
@@ -105,37 +110,54 @@ def verify(
         InvalidInputError: the repository cannot be read.
         EnvironmentProblem: no server, or the runtime for the local run is missing.
     """
-    state = None if endpoint is not None else running_server(project).state
-    endpoints = state.endpoints if state is not None else None
-    place = endpoint or Endpoint.parse(endpoints.http if endpoints is not None else "")
+    state = None if endpoints else running_server(project).state
+    own = state.endpoints if state is not None else Endpoints()
+    places = tuple(endpoints) or (Endpoint.parse(own.http),)
     lock = read_lock(repository)
     trials = {name: one.evidence.trial for name, one in (lock.models if lock else {}).items()}
     release = find(lock.target.triton if lock is not None else DEFAULT_TRITON)
     models = stored_models(repository, lock, release)
     written = {path.partition("/")[0] for path in lock.written} if lock is not None else set()
     # The project's own server may answer with all that a model gives.
-    streams = GrpcClient(endpoints.grpc, most_bytes=MAX_MESSAGE_BYTES) if endpoints else None
+    streams = GrpcClient(own.grpc, most_bytes=MAX_MESSAGE_BYTES) if own.grpc else None
     limits = TrialOptions(cores=1, onnxruntime=release.onnxruntime, progress=progress)
     children = ChildSessions((model.facts for model in models.values()), limits)
-    with client_for(place) as client, streams or nullcontext(), closing(children):
-        if not client.says_live():
-            raise EnvironmentProblem("TG814", "no Triton answers", where=place.address)
-        client.metadata()  # what is no Triton is told once, and not of each model
+    with streams or nullcontext(), closing(children):
         local, given = LocalRuns(children, code, tell), GivenSamples.of_repository(repository, data)
-        grpc = client if isinstance(client, GrpcClient) else streams
-        comparison = _Comparison(client, grpc, local, models, trials, seed, given)
-        found = [_verdict(name, comparison.of_model) for name in models]
-        found += [_verdict(name, comparison.of_pipeline) for name in sorted(written - set(trials))]
-        age = RepositoryAge(client, repository, state)
-        return tuple(_dated(model, age) for model in found)
+        asked = partial(
+            _Comparison, local=local, models=models, trials=trials, seed=seed, given=given
+        )
+        age = partial(RepositoryAge, repository=repository, state=state)
+        return tuple(_on_servers(places, streams, asked, sorted(written - set(trials)), age))
 
 
-def _dated(model: VerifiedModel, age: RepositoryAge) -> VerifiedModel:
-    """The same, as stale where the server serves something older than the folder holds."""
+def _on_servers(
+    places: Sequence[Endpoint],
+    streams: GrpcClient | None,
+    asked: "Callable[[ServerClient, GrpcClient | None], _Comparison]",
+    pipelines: Sequence[str],
+    age: Callable[[ServerClient], RepositoryAge],
+) -> Iterator[VerifiedModel]:
+    """What the models and pipelines of each server answer."""
+    for place in places:
+        with client_for(place) as client:
+            if not client.says_live():
+                raise EnvironmentProblem("TG814", "no Triton answers", where=place.address)
+            client.metadata()  # what is no Triton is told once, and not of each model
+            comparison = asked(client, client if isinstance(client, GrpcClient) else streams)
+            found = [_verdict(name, comparison.of_model) for name in comparison.models]
+            found += [_verdict(name, comparison.of_pipeline) for name in pipelines]
+            server = place.place if len(places) > 1 else ""
+            yield from (_dated(model, age(client), server) for model in found)
+
+
+def _dated(model: VerifiedModel, age: RepositoryAge, server: str) -> VerifiedModel:
+    """The same of that server, as stale where it serves something older than the folder holds."""
     older = age.why_older(model.name, different=model.verdict == "different")
     if not older:
-        return model
-    return replace(model, ok=False, stale=True, reason=f"{older}; {model.reason}")
+        return replace(model, server=server)
+    reason = f"{older}; {model.reason}"
+    return replace(model, ok=False, stale=True, reason=reason, server=server)
 
 
 def _verdict(name: str, compare: Callable[[str], VerifiedModel]) -> VerifiedModel:
@@ -145,7 +167,7 @@ def _verdict(name: str, compare: Callable[[str], VerifiedModel]) -> VerifiedMode
     except RuntimeRefusal as problem:
         return VerifiedModel(name, False, (), f"the local run failed: {problem.message}")
     except (EnvironmentProblem, InvalidInputError) as problem:
-        if problem.code in {"TG006", "TG814"}:
+        if problem.code in {"TG006", "TG015", "TG814"}:
             raise
         where = f"{problem.where}: " if problem.code == "TG906" else ""
         return VerifiedModel(name, False, (), where + problem.what)
@@ -191,7 +213,7 @@ class _Comparison:
         ranks = {item.name: len(item.shape) for item in metadata.inputs}
         served = RemoteModel(self.client, self.grpc, name, ranks, is_decoupled(config))
         trial = self.trials.get(name)
-        recipes = _recipes(facts, metadata.inputs, trial)
+        recipes = trial_recipes(facts, metadata.inputs, trial)
         states = bool(config.get("sequence_batching"))
         sent, compared = self.given.requests(metadata, config, recipes, self.seed)
         axes = trial.axes if trial is not None and not states else ()
@@ -228,7 +250,7 @@ class _Comparison:
         if any(step["model_name"] not in self.models for step in steps) or not steps:
             message = "the server does not serve it as a pipeline of the repository's models"
             raise InvalidInputError("TG836", message)
-        recipes = _pipeline_recipes(config, steps, self.trials)
+        recipes = pipeline_recipes(config, steps, self.trials)
         metadata = self.client.model_metadata(name)
         # What a step's trial could not make up may stand in samples.
         known = {recipe.name for recipe in recipes}
@@ -288,27 +310,6 @@ def _pairs(
     return pairs
 
 
-def _pipeline_recipes(
-    config: Mapping[str, Any],
-    steps: Sequence[Mapping[str, Any]],
-    trials: Mapping[str, Trial | None],
-) -> list[InputRecipe]:
-    """What the trials of the steps fed to the inputs that a request brings, where they ran."""
-    recipes = []
-    for item in config["input"]:
-        found = [
-            InputRecipe(item["name"], fed.dtype, fed.shape, fed.values)
-            for step in steps
-            for own, tensor in step["input_map"].items()
-            if tensor == item["name"]
-            for trial in [trials.get(step["model_name"])]
-            for fed in (trial.inputs if trial is not None else ())
-            if fed.name == own
-        ]
-        recipes += found[:1]
-    return recipes
-
-
 def _served_versions(versions: Sequence[str], model: StoredModel) -> Mapping[int, Path]:
     """Main file of every version that the server answers for.
 
@@ -321,27 +322,6 @@ def _served_versions(versions: Sequence[str], model: StoredModel) -> Mapping[int
         what = f"version {', '.join(absent)}" if absent else "any version"
         raise InvalidInputError("TG836", f"the repository has no readable file of {what}")
     return {int(number): mains[int(number)] for number in sorted(versions, key=int)}
-
-
-def _recipes(
-    facts: ModelFacts, inputs: Sequence[TensorMeta], trial: Trial | None
-) -> list[InputRecipe]:
-    """What the trial fed; without one, the declared sizes with 1 for every dynamic one.
-
-    Args:
-        facts: of the model.
-        inputs: the server's metadata, for an input whose rank the file does not declare.
-        trial: None when it was not run.
-    """
-    if trial is not None and trial.ok and trial.inputs:
-        return list(observed_recipes(trial.inputs))
-    declared = {spec.name: spec.shape for spec in facts.inputs if spec.shape is not None}
-    recipes = []
-    for item in inputs:
-        shape = declared.get(item.name, item.shape)
-        sizes = tuple(size if isinstance(size, int) and size > 0 else 1 for size in shape)
-        recipes.append(InputRecipe(item.name, DType(item.datatype), sizes))
-    return recipes
 
 
 def _judge(

@@ -8,12 +8,14 @@ from typing import Any
 
 from tritongen.errors import InvalidInputError
 from tritongen.intent import INTENT_FILE, read_intent
-from tritongen.model.evidence import AxisProof, AxisVerdict
+from tritongen.model.evidence import AxisProof, AxisVerdict, Trial
+from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
-from tritongen.model.samples import InputRecipe, make_inputs
+from tritongen.model.samples import InputRecipe, make_inputs, observed_recipes
+from tritongen.model.tensors import DType
 from tritongen.repository.project import last_models
 from tritongen.system.sample_files import SampleFiles, data_file, find_samples, spread
-from tritongen.triton.messages import ModelMeta
+from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.sample_tensors import Sample, joined, read_rows
 
 # Beside single rows, so many in one request show that the batch axis is served right.
@@ -138,3 +140,45 @@ def at_other_sizes(
                 for recipe in recipes
             ]
     return found
+
+
+def pipeline_recipes(
+    config: Mapping[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    trials: Mapping[str, Trial | None],
+) -> list[InputRecipe]:
+    """What the trials of the steps fed to the inputs that a request brings, where they ran."""
+    recipes = []
+    for item in config["input"]:
+        found = [
+            InputRecipe(item["name"], fed.dtype, fed.shape, fed.values)
+            for step in steps
+            for own, tensor in step["input_map"].items()
+            if tensor == item["name"]
+            for trial in [trials.get(step["model_name"])]
+            for fed in (trial.inputs if trial is not None else ())
+            if fed.name == own
+        ]
+        recipes += found[:1]
+    return recipes
+
+
+def trial_recipes(
+    facts: ModelFacts, inputs: Sequence[TensorMeta], trial: Trial | None
+) -> list[InputRecipe]:
+    """What the trial fed; without one, the declared sizes with 1 for every dynamic one.
+
+    Args:
+        facts: of the model.
+        inputs: the server's metadata, for an input whose rank the file does not declare.
+        trial: None when it was not run.
+    """
+    if trial is not None and trial.ok and trial.inputs:
+        return list(observed_recipes(trial.inputs))
+    declared = {spec.name: spec.shape for spec in facts.inputs if spec.shape is not None}
+    recipes = []
+    for item in inputs:
+        shape = declared.get(item.name, item.shape)
+        sizes = tuple(size if isinstance(size, int) and size > 0 else 1 for size in shape)
+        recipes.append(InputRecipe(item.name, DType(item.datatype), sizes))
+    return recipes

@@ -6,7 +6,6 @@ from one that is being written now.
 """
 
 import errno
-import fcntl
 import os
 import re
 import time
@@ -161,6 +160,10 @@ class FileLock:
         return self
 
     def _acquire(self, file: IO[str]) -> None:
+        try:
+            import fcntl
+        except ImportError:  # such a system has no lock that ends with its process
+            return
         deadline = time.monotonic() + self._timeout
         while True:
             try:

@@ -9,7 +9,8 @@ the way up to the root counts.
 import errno
 import os
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from tritongen.errors import EnvironmentProblem
@@ -32,7 +33,7 @@ def read_cpus(root: Path = _ROOT) -> CpuReading:
     Args:
         root: where `proc` and `sys` lie; another folder in tests.
     """
-    allowed = os.sched_getaffinity(0)
+    allowed = own_cpus()
     lines = (line for line in cpu_info(root).splitlines() if "model name" in line)
     names = (line.split(":", 1)[1].strip() for line in lines)
     return CpuReading(
@@ -42,6 +43,32 @@ def read_cpus(root: Path = _ROOT) -> CpuReading:
         cpuset=cpuset_size(root),
         model=next(names, ""),
     )
+
+
+def own_cpus() -> set[int]:
+    """The CPUs that this process may use; all where the system has no affinity."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def pin(cpus: Collection[int]) -> None:
+    """Keep this thread, and all that it starts, on those CPUs, where the system has affinity."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+def require_linux(what: str) -> None:
+    """Stop what asks the kernel for what only Linux has.
+
+    Args:
+        what: is asked for.
+
+    Raises:
+        EnvironmentProblem: TG015.
+    """
+    if sys.platform != "linux":
+        raise EnvironmentProblem("TG015", f"{what} needs Linux, and this is {sys.platform}")
 
 
 def cpu_info(root: Path = _ROOT) -> str:

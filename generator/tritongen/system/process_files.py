@@ -13,13 +13,21 @@ _PROC = Path("/proc")
 
 
 def running_pids() -> tuple[int, ...]:
-    """Every process that this one can see, in the order of their numbers."""
-    return tuple(sorted(int(name) for name in os.listdir(_PROC) if name.isdigit()))  # noqa: PTH208  (names alone)
+    """Every process that this one can see, in the order of their numbers; none without /proc."""
+    with suppress(FileNotFoundError):
+        return tuple(sorted(int(name) for name in os.listdir(_PROC) if name.isdigit()))  # noqa: PTH208  (names alone)
+    return ()
 
 
 def exists(pid: int) -> bool:
     """Whether there is a process of that number, running or a zombie."""
-    return (_PROC / str(pid)).exists()
+    if _PROC.is_dir():
+        return (_PROC / str(pid)).exists()
+    try:
+        os.kill(pid, 0)
+    except OSError as problem:
+        return isinstance(problem, PermissionError)
+    return True
 
 
 def stat_fields(pid: int) -> Sequence[str]:

@@ -1,7 +1,6 @@
 """CPU time and memory of processes and of the machine, and the process behind a port."""
 
 import os
-import resource
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -116,6 +115,8 @@ def reset_peak() -> None:
 
 def peak_bytes() -> int:
     """Greatest resident memory of this process since `reset_peak`, or since the start."""
+    import resource
+
     stated = _kib("/proc/self/status", "VmHWM")
     return (stated or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 

@@ -5,11 +5,9 @@ Each part holds by itself: what a kernel or a container does not allow is left o
 
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import platform
-import resource
 import socket
 import struct
 import subprocess
@@ -89,6 +87,8 @@ def enter_sandbox(writable: Sequence[Path]) -> tuple[SandboxGap, ...]:
     """
     if sys.platform != "linux":
         return (SandboxGap.NETWORK, SandboxGap.FILES, SandboxGap.PROCESSES)
+    import resource
+
     lower_limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     lower_limit(resource.RLIMIT_FSIZE, MAX_FILE_BYTES)
     ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -126,6 +126,8 @@ def sandbox_gaps() -> tuple[SandboxGap, ...]:
 
 def _leave_namespaces() -> bool:
     """Whether the process is now in a network, and a user namespace, of its own."""
+    import resource
+
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC | _CLONE_NEWNS):
@@ -165,6 +167,8 @@ def _hide_shared_memory(libc: ctypes.CDLL) -> None:
 
 def _start_loopback() -> None:
     """A model may speak to a process of its own over 127.0.0.1."""
+    import fcntl
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
         request = bytearray(struct.pack("16sH22x", b"lo", 0))
         fcntl.ioctl(channel, _SIOCGIFFLAGS, request)
@@ -228,6 +232,8 @@ def _drop_capabilities(*, root: bool) -> None:
 
 def lower_limit(kind: int, value: int) -> None:
     """Set a limit of `resource` on this process, unless a lower one holds already."""
+    import resource
+
     _, hard = resource.getrlimit(kind)
     least = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (least, least))

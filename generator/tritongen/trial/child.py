@@ -7,7 +7,6 @@ process that loses its parent below it, so that at the end none is left, however
 import ctypes
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from types import FrameType
 from typing import IO, NoReturn, TextIO
 
 import tritongen
+from tritongen.system.machine import require_linux
 from tritongen.system.process_files import children, descendants
 from tritongen.system.process_usage import resident_bytes_of
 from tritongen.system.processes import module_command, module_environment, prefer_for_oom_kill
@@ -121,9 +121,13 @@ def started_worker(
     Args:
         module: that runs as a program, and calls `confine` first.
         errors: where its standard error goes.
+
+    Raises:
+        EnvironmentProblem: TG015, this is no Linux.
     """
     import tempfile  # not in the child's own process
 
+    require_linux("running a model on this machine")
     # What a model leaves there may resist, as a folder without rights does: it is only a remnant.
     with tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
@@ -299,6 +303,8 @@ def _watch(child: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_descendants()
     if os.WIFSIGNALED(status):
+        import resource
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with suppress(OSError):  # SIGKILL has no handler
             signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
@@ -323,6 +329,8 @@ def _prctl(option: int, value: int) -> None:
 
 def _limit(limits: Limits) -> None:
     """Set the kernel's limits on this process, and offer it first when memory runs out."""
+    import resource
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     lower_limit(resource.RLIMIT_CPU, limits.cpu_s)
     if limits.address_space:

@@ -72,8 +72,7 @@ def read_json(content: bytes | bytearray | memoryview) -> object:
         ForeignAnswerError: it is no JSON, or more than can be taken.
     """
     data = bytes(content)
-    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MAX_VALUES:
-        raise ForeignAnswerError(f"its answer is JSON of more than {MAX_VALUES:,} values")
+    check_values(data)
     try:
         value: object = json.loads(
             data.decode("utf-8"), parse_constant=_no_number, parse_float=_finite
@@ -89,6 +88,16 @@ def read_json(content: bytes | bytearray | memoryview) -> object:
     except ValueError:
         raise ForeignAnswerError("its answer has a number that is too large, or none") from None
     return value
+
+
+def check_values(data: bytes | bytearray) -> None:
+    """See that a JSON text, whoever reads it, has no more values than can be taken.
+
+    Raises:
+        ForeignAnswerError: it has more.
+    """
+    if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MAX_VALUES:
+        raise ForeignAnswerError(f"its answer is JSON of more than {MAX_VALUES:,} values")
 
 
 def _no_number(text: str) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -53,6 +53,7 @@ class Message:
         outputs: names of the outputs that are wanted, each with the region that it goes to, or
             None for the response itself.
         expected: output values by name, as they travel, to compare samples with; may be empty.
+        parameters: of the request, besides those that say where it stands in a sequence.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Message:
     inputs: tuple[WireTensor, ...]
     outputs: tuple[tuple[str, SharedRegion | None], ...]
     expected: Mapping[str, bytes]
+    parameters: Mapping[str, str | int | bool | float] = field(default_factory=dict)
 
     @property
     def payload_bytes(self) -> int:

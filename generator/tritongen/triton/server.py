@@ -124,6 +124,8 @@ class ServerState:
         host: address that was asked for, empty when not known.
         image: of the container, empty for another runtime.
         key: of the restricted APIs that the tool asks, empty where none is known.
+        flags: of tritonserver that were asked for, (without dashes, value).
+        explicit: its models can be loaded and unloaded, with the key.
     """
 
     runtime: RuntimeName
@@ -142,6 +144,8 @@ class ServerState:
     host: str = ""
     image: str = ""
     key: str = field(default="", repr=False)
+    flags: tuple[tuple[str, str], ...] = ()
+    explicit: bool = False
 
     def headers(self, *, grpc: bool = False) -> dict[str, str]:
         """What opens its restricted APIs to this tool."""

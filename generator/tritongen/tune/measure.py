@@ -18,7 +18,7 @@ from tritongen.probe.statistics.measurement import (
     WantedPrecision,
 )
 from tritongen.queueing import OpenLoop
-from tritongen.system.machine import read_cpus
+from tritongen.system.machine import own_cpus, pin, read_cpus
 from tritongen.system.process_usage import (
     available_bytes,
     busy_seconds,
@@ -96,7 +96,7 @@ class TaskRunner:
     interrupted: int = 0
     short_of_memory: int = 0
     # CPUs that this process may use, before any is left to the server alone.
-    _cpus: list[int] = field(default_factory=lambda: sorted(os.sched_getaffinity(0)))
+    _cpus: list[int] = field(default_factory=lambda: sorted(own_cpus()))
     _messages: dict[tuple[str, str, bool, int], tuple[Message, ...]] = field(default_factory=dict)
     _probers: dict[tuple[str, int], Prober] = field(default_factory=dict)
     _known: dict[tuple[str, str, str, bool, bool], Loadable] = field(default_factory=dict)
@@ -312,14 +312,14 @@ def _room(subject: Subject) -> int:
 @contextlib.contextmanager
 def _pinned(cores: Cores) -> Iterator[None]:
     """Keeps the load generator on its own CPUs while it measures."""
-    before = os.sched_getaffinity(0)
+    before = own_cpus()
     wanted = set(cores.generator) & before
     if wanted:
-        os.sched_setaffinity(0, wanted)
+        pin(wanted)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        pin(before)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """`tune`: the best configuration for the user's goal, measured on a private Triton and recorded."""
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from tritongen.repository.lock_file import lock_change
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import CONFIG_FILE, make_lock, outline, render_models
 from tritongen.repository.write_repository import apply_change, build_lock, recover
-from tritongen.system.machine import read_cpus
+from tritongen.system.machine import own_cpus, read_cpus
 from tritongen.tune.search.co_location import side_by_side
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.tune_options import TuneOptions
@@ -83,8 +82,8 @@ def tune(
 
 
 def _check(project: Project, options: TuneOptions) -> None:
-    if options.goal:
-        parse_goal(options.goal)
+    for goal in {options.goal, *options.goals.values()} - {""}:
+        parse_goal(goal)
     if options.budget_s < MIN_BUDGET_S:
         raise InvalidInputError(
             "TG951",
@@ -130,7 +129,7 @@ def make_subjects(
     """
     known = tuple(facts for facts in project.models if facts.name in gathered.evidence.models)
     shares = model_inputs(known, project.intent, gathered.evidence, _cores(project, options))
-    here = len(os.sched_getaffinity(0))
+    here = len(own_cpus())
     notes = []
     found = []
     for model, share in shares:

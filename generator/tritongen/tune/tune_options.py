@@ -1,6 +1,6 @@
 """How to tune: each option once, with the flag that the command line has for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,7 @@ class TuneOptions:
         dry_run: change no file of the repository.
         resume: go on where an earlier run was killed.
         trial_timeout_s: for models that were never run.
+        goals: of single models, in place of `goal`.
     """
 
     models: tuple[str, ...] = _option(
@@ -81,3 +82,8 @@ class TuneOptions:
         False, "--resume", action="store_true", help="go on where an earlier run was killed"
     )
     trial_timeout_s: float = 60.0
+    goals: Mapping[str, str] = field(default_factory=dict)
+
+    def goal_of(self, model: str) -> str:
+        """What is asked of a model; empty for its entry in `tritongen.yaml`."""
+        return self.goals.get(model, self.goal)

@@ -87,7 +87,7 @@ def make_subject(
         InvalidInputError: TG304, the goal is none; TG305, the user's own instances and threads do
             not fit the cores.
     """
-    space = _space(model, intent, cores)
+    space, goal = _space(model, intent, cores), options.goal_of(model.facts.name)
     untuned = replace(evidence, tuned=None)
     holds = still_tuned(model, cores)[0].tuned
     known = replace(holds, wanted=None, cores=0) if holds is not None else None
@@ -103,7 +103,7 @@ def make_subject(
         model.intent,
         untuned,
         cores,
-        parse_goal(options.goal) if options.goal else goal_of_intent(model.intent),
+        parse_goal(goal) if goal else goal_of_intent(model.intent),
         space,
         planned(replace(evidence, tuned=known)),
         planned(untuned),

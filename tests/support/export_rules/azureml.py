@@ -20,6 +20,8 @@ from tritongen.model.findings import Finding, Severity
 __all__ = ["check_autoscale", "check_azureml"]
 
 _TARGET_USE = 0.7
+# Until a container that serves is told to be ready; chosen.
+_READY_S = 5
 _ROUTES = {"liveness_route": "/v2/health/live", "readiness_route": "/v2/health/ready"}
 
 
@@ -128,6 +130,9 @@ def _environment(path: str, document: Mapping[str, Any], service: Service) -> It
         probe = document.get(kind) or {}
         if probe.get("timeout", 2) > probe.get("period", 10):
             yield _error("TG758", f"{kind} may take longer than its period", path, kind)
+        first = probe.get("initial_delay", 10) + probe.get("period", 10)
+        if kind == "readiness_probe" and first > _READY_S:
+            yield _error("TG758", f"{kind} looks again only after {first} s", path, kind)
         patience = probe.get("initial_delay", 10) + probe.get("period", 10) * probe.get(
             "failure_threshold", 30
         )

@@ -24,6 +24,8 @@ def check_documents(
     """
     cluster: list[tuple[str, Mapping[str, Any]]] = []
     for path, documents in files.items():
+        if _is_off(path, files):
+            continue
         for document in documents:
             if not isinstance(document, dict):
                 continue
@@ -38,3 +40,10 @@ def check_documents(
                 cluster.append((path, document))
     yield from check_cluster(cluster, deployment)
     yield from check_scaling(cluster, deployment)
+
+
+def _is_off(path: str, files: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether a file is of an autoscaler that the kustomization does not name."""
+    folder = path.rpartition("/")[0]
+    (whole, *_) = files.get("kustomization.yaml") or [{}]
+    return folder.startswith("overlays/autoscale-") and folder not in whole.get("components", ())

@@ -45,15 +45,24 @@ def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -
     for mount in entry.get("volumes") or ():
         if isinstance(mount, dict) and mount.get("target") == "/dev/shm":  # noqa: S108  (inside the container)
             shared = quantity((mount.get("tmpfs") or {}).get("size"))
+    command = [*(entry.get("entrypoint") or ()), *(entry.get("command") or ())]
     yield from check_server(
-        path, where, service, cpus=cpus, environment=environment, shared_bytes=shared
+        path,
+        where,
+        service,
+        cpus=cpus,
+        environment=environment,
+        shared_bytes=shared,
+        command=command,
     )
     grace = seconds_of(entry.get("stop_grace_period", ""))
     if grace is None or grace <= _TRITON_GRACE_S:
         message = f"{where} is killed before Triton's {_TRITON_GRACE_S} s for requests in flight"
         yield _error("TG766", message, path, f"{where}.stop_grace_period")
     yield from _health(path, f"{where}.healthcheck", entry.get("healthcheck") or {})
-    if not any(_read_only_models(mount) for mount in entry.get("volumes") or ()):
+    if not service.container.holds_models and not any(
+        _read_only_models(mount) for mount in entry.get("volumes") or ()
+    ):
         message = f"{where} does not mount the repository read-only at /models"
         yield _error("TG756", message, path, f"{where}.volumes")
 

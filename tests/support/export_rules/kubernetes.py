@@ -14,7 +14,11 @@ __all__ = ["Documents", "check_cluster"]
 Documents = Sequence[tuple[str, Mapping[str, Any]]]
 
 _TRITON_GRACE_S = 30
+# A pod that serves is ready so soon; a client that is alone waits no longer.
+_READY_S = 1
+_AGE = "--grpc-max-connection-age="
 _PORT_NAME = 15
+_REMOTE = ("s3://", "gs://", "as://")
 _STORAGE = ("pvc://", "s3://", "gs://", "as://", "https://", "http://", "hf://")
 _OWN_FLAGS = ("--http-port", "--grpc-port", "--model-store", "--model-repository")
 
@@ -32,18 +36,25 @@ def check_cluster(documents: Documents, deployment: Deployment) -> Iterator[Find
         for _, one in documents
         if one["kind"] == "Deployment"
     ]
+    # As KServe labels its own.
+    pods += [
+        {"metadata": {"labels": {"serving.kserve.io/inferenceservice": one["metadata"]["name"]}}}
+        for _, one in documents
+        if one["kind"] == "InferenceService"
+    ]
     for path, document in documents:
         name = str(document["metadata"].get("name"))
         where = f"{document['kind']}/{name}"
         spec = document.get("spec") or {}
         if document["kind"] == "Deployment":
-            yield from _deployment(path, where, spec, known.get(name))
+            yield from _deployment(path, where, spec, known.get(name), deployment)
         elif document["kind"] == "Service":
             yield from _service(path, where, spec, pods)
         elif document["kind"] == "PodDisruptionBudget":
             yield from _budget(path, where, spec, pods, known.get(name))
         elif document["kind"] == "InferenceService":
-            yield from _inference_service(path, where, spec.get("predictor") or {}, known.get(name))
+            predictor = spec.get("predictor") or {}
+            yield from _inference_service(path, where, predictor, known.get(name), deployment)
 
 
 def _error(code: str, message: str, path: str, field: str) -> Finding:
@@ -55,7 +66,7 @@ def _within(selector: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
 
 
 def _deployment(
-    path: str, where: str, spec: Mapping[str, Any], service: Service | None
+    path: str, where: str, spec: Mapping[str, Any], service: Service | None, deployment: Deployment
 ) -> Iterator[Finding]:
     template = spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels") or {}
@@ -73,9 +84,15 @@ def _deployment(
         place = f"{where}.{box.get('name')}"
         yield from _container(path, place, box, volumes)
         if service is not None:
+            yield from _node(path, where, box, deployment)
+            yield from _content(path, place, pod, box)
             yield from _triton(path, place, box, volumes, service)
             yield from _probes(path, place, box, {8000}, service)
             yield from _grace(path, place, pod, box)
+            yield from _scratch(path, place, box, volumes, service)
+    if not pod.get("serviceAccountName"):
+        message = f"{where} runs under the account of everybody in the namespace"
+        yield _error("TG762", message, path, f"{where}.spec.template.spec")
 
 
 def _container(
@@ -135,7 +152,36 @@ def _triton(
         cpus=quantity(limits.get("cpu")),
         environment=environment,
         shared_bytes=_shared(box, volumes),
+        command=[*(box.get("command") or ()), *(box.get("args") or ())],
     )
+
+
+def _content(
+    path: str, where: str, pod: Mapping[str, Any], box: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """Whether a pod refuses a repository that is not its manifest's."""
+    if any(scheme in str(one) for one in box.get("args") or () for scheme in _REMOTE):
+        return
+    first = [*(pod.get("initContainers") or ()), box]
+    words = " ".join(str(word) for one in first for word in one.get("command") or ())
+    if "sha256sum --quiet --check /repository/SHA256SUMS" not in words:
+        yield _error("TG756", f"{where} serves whatever it finds", path, f"{where}.initContainers")
+    if not any(mount.get("mountPath") == "/repository" for mount in first[0]["volumeMounts"]):
+        yield _error("TG756", f"{where} has no digests to check by", path, where)
+
+
+def _node(
+    path: str, where: str, box: Mapping[str, Any], deployment: Deployment
+) -> Iterator[Finding]:
+    cpus = quantity(((box.get("resources") or {}).get("limits") or {}).get("cpu"))
+    vcpus = deployment.machine_vcpus
+    if cpus is not None and vcpus is not None and cpus >= vcpus:
+        message = (
+            f"{where} asks for {cpus:g} CPUs of a machine with {vcpus}: a node keeps some for "
+            "itself, and places no such pod"
+        )
+        fix = "Give the cluster nodes of a larger machine type."
+        yield finding("TG761", Severity.WARNING, message, fix=fix, path=path, field=where)
 
 
 def _shared(box: Mapping[str, Any], volumes: Mapping[str, Any]) -> float | None:
@@ -171,6 +217,9 @@ def _probes(
             message = f"{where} {kind} may take longer than its period"
             yield _error("TG758", message, path, f"{where}.{kind}")
     start = box.get("startupProbe") or {}
+    if start.get("periodSeconds", 10) > _READY_S:
+        message = f"{where} serves, and is ready {start.get('periodSeconds', 10)} s later"
+        yield _error("TG758", message, path, f"{where}.startupProbe")
     patience = start.get("periodSeconds", 10) * start.get("failureThreshold", 3)
     if patience < service.replicas.start_up_s:
         message = (
@@ -190,6 +239,12 @@ def _grace(
         message = f"{where} refuses requests before its Service forgets it"
         fix = "Sleep some seconds in preStop."
         yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
+    ages = [str(one).removeprefix(_AGE) for one in box.get("args") or () if _AGE in str(one)]
+    # A tenth more at random, and what the Service needs to forget the pod.
+    if not ages or int(ages[-1]) * 1.1 > 1000 * pause / 2:
+        message = f"{where} keeps gRPC connections until it unloads its models"
+        fix = f"Set {_AGE}MILLISECONDS to less than half of preStop."
+        yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
     grace = pod.get("terminationGracePeriodSeconds", 30)
     if grace <= pause + _TRITON_GRACE_S:
         message = (
@@ -198,6 +253,25 @@ def _grace(
         )
         fix = f"Set terminationGracePeriodSeconds above {pause + _TRITON_GRACE_S}."
         yield finding("TG766", Severity.ERROR, message, fix=fix, path=path, field=where)
+
+
+def _scratch(
+    path: str,
+    where: str,
+    box: Mapping[str, Any],
+    volumes: Mapping[str, Any],
+    service: Service,
+) -> Iterator[Finding]:
+    """Whether a repository of an object store finds room, and somebody may read it."""
+    if not any(scheme in str(one) for one in box.get("args") or () for scheme in _REMOTE):
+        return
+    size = quantity((volumes["tmp"].get("emptyDir") or {}).get("sizeLimit"))
+    wanted = sum(model.weight_bytes for model in service.models)
+    if size is not None and size < wanted + service.container.tmp_bytes:
+        message = f"{where} copies {wanted} bytes into {size:g}"
+        yield _error("TG754", message, path, f"{where}.volumes.tmp")
+    if not box.get("envFrom"):
+        yield _error("TG762", f"{where} has no keys of the object store", path, where)
 
 
 def _service(
@@ -242,10 +316,17 @@ def _budget(
         message = f"{where} never lets a node be drained at {least} replicas"
         fix = "Set maxUnavailable: 1."
         yield finding("TG761", Severity.ERROR, message, fix=fix, path=path, field=where)
+    if spec.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+        message = f"{where} keeps a node from being drained for a pod that does not serve"
+        yield _error("TG761", message, path, where)
 
 
 def _inference_service(
-    path: str, where: str, predictor: Mapping[str, Any], service: Service | None
+    path: str,
+    where: str,
+    predictor: Mapping[str, Any],
+    service: Service | None,
+    deployment: Deployment,
 ) -> Iterator[Finding]:
     model = predictor.get("model") or {}
     volumes = {volume["name"]: volume for volume in predictor.get("volumes") or ()}
@@ -259,13 +340,15 @@ def _inference_service(
     yield from _container(path, where, model, volumes)
     if service is None:
         return
+    yield from _node(path, where, model, deployment)
+    yield from _content(path, where, predictor, model)
     yield from _triton(path, where, model, volumes, service)
     yield from _probes(path, where, model, {8080}, service)
     limit = predictor.get("containerConcurrency")
     if limit and limit < service.concurrency:
         message = f"{where} admits {limit} requests at a time, {service.concurrency} are served"
         yield _error("TG763", message, path, f"{where}.containerConcurrency")
-    grace = predictor.get("terminationGracePeriodSeconds", 30)
-    if grace <= _TRITON_GRACE_S:
-        message = f"{where} is killed before Triton's {_TRITON_GRACE_S} s for requests in flight"
-        yield _error("TG766", message, path, where)
+    yield from _grace(path, where, predictor, model)
+    context = predictor.get("securityContext") or {}
+    if (context.get("seccompProfile") or {}).get("type") != "RuntimeDefault":
+        yield _error("TG762", f"{where} is refused where pods are restricted", path, where)

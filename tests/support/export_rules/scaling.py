@@ -1,10 +1,11 @@
 """Rules for autoscalers: HPA, KEDA, KServe's own."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from support.export_rules.kubernetes import Documents
-from support.export_rules.quantities import quantity
+from support.export_rules.quantities import quantity, seconds_of
 from support.export_rules.rule_findings import finding
 from tritongen.fleet.export.deployment import Deployment, Service
 from tritongen.model.findings import Finding, Severity
@@ -12,6 +13,8 @@ from tritongen.model.findings import Finding, Severity
 __all__ = ["check_scaling"]
 
 _METRICS = {"triton_queue_us"}
+# Prometheus's own interval is a minute, and a rate needs two samples.
+_LEAST_WINDOW_S = 120
 
 
 def check_scaling(documents: Documents, deployment: Deployment) -> Iterator[Finding]:
@@ -46,6 +49,9 @@ def check_scaling(documents: Documents, deployment: Deployment) -> Iterator[Find
             message = f"{where} scales {target}, and so does {scaled[target]}"
             yield _error("TG759", message, path, where)
         scaled[target] = where
+        if not known[target].replicas.scaled:
+            message = f"{where} scales {target}, whose number of replicas is fixed"
+            yield _error("TG759", message, path, where)
         if kind == "HorizontalPodAutoscaler":
             yield from _hpa(path, where, spec, known[target])
         else:
@@ -130,11 +136,25 @@ def _keda(path: str, where: str, spec: Mapping[str, Any], service: Service) -> I
                 message = f"{where} asks for {wanted} replicas of {spec.get('maxReplicaCount')}"
                 yield _error("TG761", message, path, f"{where}.triggers")
         if trigger.get("type") == "prometheus":
-            if "nv_inference_" not in str(metadata.get("query")):
-                message = f"{where} asks Prometheus for no metric of Triton"
+            yield from _query(path, where, str(metadata.get("query")))
+            if metadata.get("ignoreNullValues") != "false":
+                message = f"{where} takes a silent Prometheus for an idle service"
                 yield _error("TG759", message, path, f"{where}.triggers")
             if trigger.get("metricType") != "Value":
                 message = f"{where} divides a mean wait by the number of replicas"
                 fix = "Set metricType: Value."
                 yield finding("TG759", Severity.ERROR, message, fix=fix, path=path, field=where)
             yield from _wait(path, where, metadata.get("threshold"), service)
+
+
+def _query(path: str, where: str, query: str) -> Iterator[Finding]:
+    if "nv_inference_" not in query:
+        message = f"{where} asks Prometheus for no metric of Triton"
+        yield _error("TG759", message, path, f"{where}.triggers")
+    if "namespace=" not in query:
+        message = f"{where} counts pods of other namespaces"
+        yield _error("TG759", message, path, f"{where}.triggers")
+    spans = [seconds_of(one) or 0.0 for one in re.findall(r"\[(\d+[smh])\]", query)]
+    if min(spans, default=0.0) < _LEAST_WINDOW_S:
+        message = f"{where} reads nothing at Prometheus's own scrape interval"
+        yield _error("TG759", message, path, f"{where}.triggers")

@@ -1,6 +1,6 @@
 """Rules for a server's container, whatever starts it: threads, environment, shared memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from support.export_rules.rule_findings import finding
 from tritongen.fleet.export.deployment import Service
@@ -21,6 +21,7 @@ def check_server(
     cpus: float | None,
     environment: Mapping[str, str],
     shared_bytes: float | None,
+    command: Sequence[object],
 ) -> Iterator[Finding]:
     """What a container does wrong.
 
@@ -31,6 +32,7 @@ def check_server(
         cpus: its limit, None for none.
         environment: its variables.
         shared_bytes: its /dev/shm, None where it is the engine's default.
+        command: that it runs.
     """
     threads = service.total_threads
     if cpus is None:
@@ -49,6 +51,10 @@ def check_server(
             found = environment.get(variable)
             message = f"{where} has {variable}={found!r}, the repository was built for {value!r}"
             yield finding("TG764", Severity.ERROR, message, path=path, field=where)
+    stack = dict(service.container.ulimits).get("stack")
+    if stack is not None and f"ulimit -s {stack >> 10} " not in " ".join(map(str, command)):
+        message = f"{where} runs with the engine's stack, the server was tried with {stack} bytes"
+        yield finding("TG764", Severity.ERROR, message, path=path, field=where)
     processes = sum(model.instances for model in service.models if model.backend in _PROCESSES)
     wanted = max(service.container.shared_memory_bytes if processes else 0, _PYTHON_REGION)
     if shared_bytes is None or shared_bytes < wanted:

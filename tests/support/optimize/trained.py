@@ -1,7 +1,7 @@
 """Models trained on scikit-learn's handwritten digits: an MLP and a CNN, as ONNX.
 
 The MLP is scikit-learn's own. The CNN has random filters and a trained read-out. Each is trained
-once a session.
+once, and kept for later runs.
 """
 
 import warnings
@@ -17,6 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
+
+from support.shared import kept
 
 Array = np.ndarray
 
@@ -74,7 +76,7 @@ def _f32(array: Array) -> Array:
     return np.asarray(array, np.float32)
 
 
-@cache
+@kept
 def mlp(hidden: tuple[int, ...] = (64,), iterations: int = 25) -> onnx.ModelProto:
     """scikit-learn's MLP with softmax at its end."""
     data = digits()
@@ -105,7 +107,7 @@ def _convolve(images: Array, filters: Array) -> Array:
     return np.maximum(np.einsum("nchwij,kcij->nkhw", windows, filters, optimize=True), 0)
 
 
-@cache
+@kept
 def cnn(channels: tuple[int, int] = (16, 32), batch: int | str = "batch") -> onnx.ModelProto:
     """Two convolutional layers with random filters, pooling, and a trained linear read-out.
 

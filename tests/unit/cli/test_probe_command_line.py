@@ -126,3 +126,26 @@ def test_the_name_of_a_file_tells_its_format(name, form, tmp_path):
     args = build_parser("probe").parse_args(["probe", "-o", path, "--format", "csv"])
     _check_question(args)
     assert args.format == "csv"
+
+
+def test_parameters_of_requests_have_types():
+    words = ("a:1:int", "b:0.5:float", "c:TRUE:bool", "d:x:y:string", "e::string")
+    line = [word for one in words for word in ("--request-parameter", one)]
+    found = _request(build_parser("probe").parse_args(["probe", *line]))
+    assert found.inputs.parameters == {"a": 1, "b": 0.5, "c": True, "d": "x:y", "e": ""}
+    assert found.options.compression == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "a:1", "a:x:int", "a:yes:bool", ":1:int", "a b:1:int", "a:1:long", "sequence_id:1:int",
+     "triton_x:1:int"],
+)  # fmt: skip
+def test_a_parameter_that_is_none_is_told(text):
+    refused("--request-parameter", text)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "deflate"])
+def test_compression_is_asked_of_the_engine(kind):
+    found = _request(build_parser("probe").parse_args(["probe", "--compression", kind]))
+    assert found.options.compression == kind

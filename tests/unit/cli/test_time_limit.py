@@ -1,5 +1,6 @@
 """The time limit of a command, wherever it waits."""
 
+import importlib
 import signal
 import socket
 import time
@@ -40,3 +41,22 @@ def test_nothing_is_left_of_a_limit(limit_s):
         pass
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0.0
     assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_library_that_is_being_imported_is_not_interrupted(tmp_path, monkeypatch):
+    """It takes an interruption for a fault of its own, and says so."""
+    (tmp_path / "slow_library.py").write_text(
+        "import time\n"
+        "try:\n    time.sleep(0.3)\n"
+        "except KeyboardInterrupt:\n    raise ImportError('a part of it is missing') from None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def import_within_a_limit():
+        with time_limit(0.05):
+            importlib.import_module("slow_library")
+            time.sleep(LONG_S)
+
+    with pytest.raises(EnvironmentProblem) as caught:
+        import_within_a_limit()
+    assert caught.value.code == "TG013"

@@ -10,6 +10,7 @@ import yaml
 
 from support.closed_apis import HTTP_CALLS
 from support.exports import container, deployment, rendered, service
+from tritongen.fleet.export.deployment import CONNECTION_FLAGS
 from tritongen.fleet.export.targets import TARGETS
 
 WHAT = deployment(service("vision"), service("words"))
@@ -111,7 +112,7 @@ def test_metrics_are_prometheus_s_alone(target):
         ports = [
             port["name"]
             for one in files["deployment.yaml"]
-            if one["kind"] == "Service"
+            if one["kind"] == "Service" and "clusterIP" not in one["spec"]
             for port in one["spec"]["ports"]
         ]
         assert ports == ["http", "grpc"] * 2
@@ -210,4 +211,6 @@ def test_what_is_quoted_for_a_cluster_is_one_word_of_the_shell():
     (document, *_) = yaml.safe_load_all(texts("kubernetes")["deployment.yaml"])
     (box,) = document["spec"]["template"]["spec"]["containers"]
     # Kubernetes turns `$$(` into `$(` and leaves `${` alone.
-    assert [word.replace("$$(", "$(") for word in (*box["command"], *box["args"])] == program()
+    assert [word.replace("$$(", "$(") for word in (*box["command"], *box["args"])] == [
+        *program(), *CONNECTION_FLAGS,
+    ]  # fmt: skip

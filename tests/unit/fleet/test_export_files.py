@@ -13,8 +13,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import DeployedModel, Replicas
 from tritongen.fleet.export.deployment_from_repository import requests_at_a_time
 from tritongen.fleet.export.export_target import quote, quote_compose
+from tritongen.fleet.export.overlays import windows
 from tritongen.fleet.export.targets import TARGETS
-from tritongen.fleet.export.targets.keda import windows
 from tritongen.model.findings import Severity
 
 WEEKDAY = tuple(4 if 8 <= hour < 18 else 2 for hour in range(24))
@@ -43,7 +43,7 @@ def test_days_that_differ_have_windows_of_their_own():
 
 
 def test_keda_follows_the_week_in_its_own_time_zone():
-    (document,) = rendered("keda")["scaledobject.yaml"]
+    (document,) = rendered("keda")["overlays/autoscale-keda/scaledobject.yaml"]
     load, busy = document["spec"]["triggers"]
     assert load["metadata"]["threshold"] == "3000"
     assert busy["metadata"] == {

@@ -13,6 +13,8 @@ from tritongen.fleet.export.deployment import Replicas
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.model.findings import Finding, Severity
 
+HPA = "overlays/autoscale-hpa/hpa.yaml"
+KEDA = "overlays/autoscale-keda/scaledobject.yaml"
 BOX = "deployment.yaml#0.spec.template.spec.containers.0"
 POD = "deployment.yaml#0.spec.template.spec"
 KSERVE = "inferenceservice.yaml#0.spec.predictor"
@@ -51,13 +53,13 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("kubernetes", "deployment.yaml#1.spec.selector.[app.kubernetes.io/instance]", "x", "TG753"),
     (
         "kubernetes",
-        "deployment.yaml#2.spec.selector.matchLabels.[app.kubernetes.io/name]",
+        "poddisruptionbudget.yaml#0.spec.selector.matchLabels.[app.kubernetes.io/name]",
         "x",
         "TG753",
     ),
     ("kubernetes", f"{BOX}.resources.limits.cpu", "4x", "TG754"),
     ("kubernetes", f"{BOX}.resources.requests.memory", "3000Mi", "TG754"),
-    ("kubernetes", f"{POD}.volumes.1.emptyDir.sizeLimit", "a lot", "TG754"),
+    ("kubernetes", f"{POD}.volumes.2.emptyDir.sizeLimit", "a lot", "TG754"),
     ("kubernetes", f"{BOX}.ports.0.name", "a-name-that-is-too-long", "TG755"),
     ("kubernetes", f"{BOX}.ports.0.containerPort", 70000, "TG755"),
     ("kubernetes", "deployment.yaml#1.spec.ports.0.targetPort", "https", "TG755"),
@@ -71,35 +73,58 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("kubernetes", f"{BOX}.livenessProbe.timeoutSeconds", 60, "TG758"),
     ("kubernetes", f"{BOX}.startupProbe", DROP, "TG758"),
     ("kubernetes", f"{BOX}.env.0.value", "16", "TG764"),
-    ("kubernetes", f"{POD}.volumes.1.emptyDir.medium", DROP, "TG765"),
-    ("kubernetes", f"{POD}.volumes.1.emptyDir.sizeLimit", "16Mi", "TG765"),
+    ("kubernetes", f"{BOX}.command.2", "exec tritonserver", "TG764"),
+    ("kubernetes", f"{BOX}.startupProbe.periodSeconds", 10, "TG758"),
+    ("kubernetes", f"{BOX}.args.2", "--grpc-max-connection-age=30000", "TG766"),
+    ("kubernetes", f"{BOX}.args.2", DROP, "TG766"),
+    ("kubernetes", f"{BOX}.lifecycle.preStop.exec.command.1", "5", "TG766"),
+    ("kubernetes", f"{POD}.terminationGracePeriodSeconds", 40, "TG766"),
+    ("kubernetes", f"{POD}.serviceAccountName", DROP, "TG762"),
+    ("kubernetes", "poddisruptionbudget.yaml#0.spec.unhealthyPodEvictionPolicy", DROP, "TG761"),
+    ("kubernetes", f"{POD}.volumes.2.emptyDir.medium", DROP, "TG765"),
+    ("kubernetes", f"{POD}.volumes.2.emptyDir.sizeLimit", "16Mi", "TG765"),
     ("kubernetes", f"{POD}.terminationGracePeriodSeconds", 30, "TG766"),
     ("kubernetes", f"{BOX}.lifecycle", DROP, "TG766"),
+    ("kubernetes", f"{POD}.initContainers.0.command.2", "true", "TG756"),
+    ("kubernetes", f"{POD}.initContainers.0.volumeMounts", [], "TG756"),
     ("kubernetes", "deployment.yaml#0.spec.strategy.rollingUpdate.maxUnavailable", 1, "TG766"),
-    ("kubernetes", "deployment.yaml#2.spec.maxUnavailable", 0, "TG761"),
-    ("kubernetes", "hpa.yaml#0.spec.minReplicas", 7, "TG761"),
-    ("kubernetes", "hpa.yaml#0.spec.minReplicas", 0, "TG761"),
-    ("kubernetes", "hpa.yaml#0.spec.scaleTargetRef.name", "other", "TG759"),
-    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.metric.name", "queue", "TG759"),
-    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.target.type", "Value", "TG759"),
-    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.target.averageValue", "60k", "TG759"),
-    ("kubernetes", "hpa.yaml#0.spec.metrics.0.pods.target.averageValue", "-1", "TG759"),
-    ("kubernetes", "hpa.yaml#0.spec.metrics", [], "TG759"),
+    ("kubernetes", "poddisruptionbudget.yaml#0.spec.maxUnavailable", 0, "TG761"),
+    ("kubernetes", f"{HPA}#0.spec.minReplicas", 7, "TG761"),
+    ("kubernetes", f"{HPA}#0.spec.minReplicas", 0, "TG761"),
+    ("kubernetes", f"{HPA}#0.spec.scaleTargetRef.name", "other", "TG759"),
+    ("kubernetes", f"{HPA}#0.spec.metrics.0.pods.metric.name", "queue", "TG759"),
+    ("kubernetes", f"{HPA}#0.spec.metrics.0.pods.target.type", "Value", "TG759"),
+    ("kubernetes", f"{HPA}#0.spec.metrics.0.pods.target.averageValue", "60k", "TG759"),
+    ("kubernetes", f"{HPA}#0.spec.metrics.0.pods.target.averageValue", "-1", "TG759"),
+    ("kubernetes", f"{HPA}#0.spec.metrics", [], "TG759"),
     (
         "kubernetes",
-        "hpa.yaml#0.spec.metrics.0",
+        f"{HPA}#0.spec.metrics.0",
         {"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 100}}},
         "TG759",
     ),
     # KEDA
-    ("keda", "scaledobject.yaml#0.spec.triggers.0.metadata.threshold", 3000, "TG762"),
-    ("keda", "scaledobject.yaml#0.spec.triggers.0.metadata.threshold", "0", "TG759"),
-    ("keda", "scaledobject.yaml#0.spec.triggers.0.metadata.query", "up", "TG759"),
-    ("keda", "scaledobject.yaml#0.spec.triggers.0.metricType", "AverageValue", "TG759"),
-    ("keda", "scaledobject.yaml#0.spec.triggers.1.metadata.desiredReplicas", "9", "TG761"),
-    ("keda", "scaledobject.yaml#0.spec.triggers.0", DROP, "TG759"),
-    ("keda", "scaledobject.yaml#0.spec.minReplicaCount", 0, "TG761"),
-    ("keda", "scaledobject.yaml#0.spec.scaleTargetRef.name", "other", "TG759"),
+    ("keda", f"{KEDA}#0.spec.triggers.0.metadata.threshold", 3000, "TG762"),
+    ("keda", f"{KEDA}#0.spec.triggers.0.metadata.threshold", "0", "TG759"),
+    ("keda", f"{KEDA}#0.spec.triggers.0.metadata.query", "up", "TG759"),
+    (
+        "keda",
+        f"{KEDA}#0.spec.triggers.0.metadata.query",
+        'rate(nv_inference_queue_duration_us{namespace="shop"}[1m])',
+        "TG759",
+    ),
+    (
+        "keda",
+        f"{KEDA}#0.spec.triggers.0.metadata.query",
+        "rate(nv_inference_queue_duration_us[3m])",
+        "TG759",
+    ),
+    ("keda", f"{KEDA}#0.spec.triggers.0.metadata.ignoreNullValues", DROP, "TG759"),
+    ("keda", f"{KEDA}#0.spec.triggers.0.metricType", "AverageValue", "TG759"),
+    ("keda", f"{KEDA}#0.spec.triggers.1.metadata.desiredReplicas", "9", "TG761"),
+    ("keda", f"{KEDA}#0.spec.triggers.0", DROP, "TG759"),
+    ("keda", f"{KEDA}#0.spec.minReplicaCount", 0, "TG761"),
+    ("keda", f"{KEDA}#0.spec.scaleTargetRef.name", "other", "TG759"),
     # KServe
     ("kserve", f"{KSERVE}.maxReplicas", 1, "TG761"),
     ("kserve", f"{KSERVE}.scaleTarget", 100, "TG759"),
@@ -110,6 +135,12 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("kserve", f"{KSERVE}.model.livenessProbe.httpGet.port", 8000, "TG758"),
     ("kserve", f"{KSERVE}.model.volumeMounts.0.name", "gone", "TG756"),
     ("kserve", f"{KSERVE}.terminationGracePeriodSeconds", 20, "TG766"),
+    ("kserve", f"{KSERVE}.model.startupProbe.periodSeconds", 10, "TG758"),
+    ("kserve", f"{KSERVE}.model.lifecycle", DROP, "TG766"),
+    ("kserve", f"{KSERVE}.model.args.1", DROP, "TG766"),
+    ("kserve", f"{KSERVE}.model.command.2", "exec tritonserver", "TG764"),
+    ("kserve", f"{KSERVE}.securityContext", DROP, "TG762"),
+    ("kserve", f"{KSERVE}.securityContext.seccompProfile", DROP, "TG762"),
     # Azure ML
     ("azureml", "endpoint.yml#0.name", "a", "TG752"),
     ("azureml", "endpoint.yml#0.auth_mode", "none", "TG762"),
@@ -126,6 +157,7 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("azureml", f"{AZURE}.environment_variables.OMP_NUM_THREADS", "64", "TG764"),
     ("azureml", f"{AZURE}.liveness_probe.failure_threshold", 1, "TG758"),
     ("azureml", f"{AZURE}.readiness_probe.timeout", 60, "TG758"),
+    ("azureml", f"{AZURE}.readiness_probe.period", 10, "TG758"),
     ("azureml", f"{AZURE}.model.type", "custom_model", "TG762"),
     ("azureml", "deployment-container.yml#0.model_mount_path", "models", "TG756"),
     (
@@ -173,8 +205,52 @@ def test_planted_errors_are_found(target, path, value, code):
     assert all(item.fix and item.location.path for item in found)
 
 
+def test_a_fixed_number_of_replicas_has_no_autoscaler():
+    fixed = deployment(service(replicas=replace(REPLICAS, least=2, most=2, hourly=())))
+    for target, file in (("kubernetes", HPA), ("keda", KEDA)):
+        files = rendered(target, fixed)
+        assert file not in files
+        assert "components" not in files["kustomization.yaml"][0]
+        assert files["kustomization.yaml"][0]["resources"] == [
+            "namespace.yaml", "deployment.yaml", "networkpolicy.yaml", "poddisruptionbudget.yaml",
+            "claim.yaml",
+        ]  # fmt: skip
+        assert files["deployment.yaml"][0]["spec"]["replicas"] == 2
+        scaler = {"scaler.yaml": rendered(target)[file]}
+        assert {item.code for item in faults(files | scaler, fixed)} == {"TG759"}
+
+
+def test_the_adapter_finds_prometheus_and_leaves_the_rules_of_others_alone():
+    (values,) = rendered("kubernetes")["overlays/autoscale-hpa/prometheus-adapter.yaml"]
+    assert values["prometheus"]["url"].startswith("http://")
+    assert set(values["rules"]) == {"custom"}
+    (rule,) = values["rules"]["custom"]
+    assert "[3m]" in rule["metricsQuery"]
+    assert "[1m]" not in rule["metricsQuery"]
+
+
+def test_a_repository_of_an_object_store_has_room_and_an_account_that_reads_it():
+    heavy = service(models=(replace(ONE, weight_bytes=3 << 30),))
+    what = deployment(heavy, storage="s3://bucket/shop")
+    files = rendered("kubernetes", what)
+    assert faults(files, what) == []
+    volumes = files["deployment.yaml"][0]["spec"]["template"]["spec"]["volumes"]
+    assert volumes[-1] == {"name": "tmp", "emptyDir": {"sizeLimit": f"{3 * 1024 + 64}Mi"}}
+    for path, value, code in (
+        (f"{POD}.volumes.1.emptyDir.sizeLimit", "64Mi", "TG754"), (f"{BOX}.envFrom", DROP, "TG762"),
+    ):  # fmt: skip
+        assert {item.code for item in faults(planted(files, path, value), what)} == {code}
+    account = files["namespace.yaml"][1]
+    assert account["kind"] == "ServiceAccount"
+    assert account["automountServiceAccountToken"] is False
+    pod = files["deployment.yaml"][0]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+
+
 def test_two_autoscalers_of_one_deployment_fight():
-    files = rendered("keda") | {"hpa.yaml": rendered("kubernetes")["hpa.yaml"]}
+    files = rendered("keda") | {
+        "hpa.yaml": rendered("kubernetes")["overlays/autoscale-hpa/hpa.yaml"]
+    }
     assert {item.code for item in faults(files)} == {"TG759"}
 
 

@@ -94,6 +94,15 @@ KEYS = {
         "MAX_SESSION_SHARE_COUNT": ("", ""),
         "TF_INIT_OPS_FILE": ("", ""),
     },
+    ("dali", ""): {"num_threads": ("", ""), "split_along_outer_axis": ("", "")},
+    ("vllm", ""): {"REPORT_CUSTOM_METRICS": ("24.08", ""), "ENABLE_VLLM_HEALTH_CHECK": ("", "")},
+    ("tensorrtllm", ""): {
+        "gpt_model_path": ("", ""),
+        "gpt_model_type": ("", ""),
+        "kv_cache_free_gpu_mem_fraction": ("", ""),
+        "gpu_device_ids": ("", ""),
+        "executor_worker_path": ("", ""),
+    },
 }
 EVERY = [(rules, rule) for rules in every_flavour() for rule in rules.parameters]
 
@@ -130,7 +139,8 @@ def value_of(rules, rule):
 )
 def test_a_wrong_spelling_is_caught(rules, rule):
     if rules.open_parameters:
-        assert rules.name == "python"  # whose other keys belong to the model
+        # Their other keys belong to the model's code or to an engine of many versions.
+        assert rules.name in {"python", "vllm", "tensorrtllm"}
         return
     wrong = rule.key.swapcase() if len(rule.key) > 4 else rule.key + "x"
     _, findings = codes(rules, wrong, value_of(rules, rule), "24.10")
@@ -183,7 +193,8 @@ def test_a_value_that_cannot_be_read_is_caught(rules, rule):
 def test_booleans_are_spelt_as_the_backend_reads_them(rules):
     rule = next((item for item in rules.parameters if item.kind == "bool"), None)
     if rule is None:
-        assert rules.name in {"python", "pytorch"}  # whose switches are texts and numbers
+        # Their switches are texts and numbers, or there are none.
+        assert rules.name in {"python", "pytorch", "dali", "tensorrtllm"}
         return
     release = rule.until or max("24.10", rule.since)
     field = ("TG501", f'parameters["{rule.key}"]')
@@ -259,6 +270,9 @@ def test_what_a_thread_parameter_holds_for():
         "python": ThreadScope.PROCESS_PER_INSTANCE,
         "tensorrt": ThreadScope.PROCESS,
         "tensorflow": ThreadScope.PROCESS,
+        "dali": ThreadScope.INSTANCE,
+        "vllm": ThreadScope.PROCESS_PER_INSTANCE,
+        "tensorrtllm": ThreadScope.PROCESS,
     }
 
 

@@ -10,11 +10,13 @@ import pytest
 from support.cli import dense
 from support.optimize import faulty
 from tritongen.errors import InvalidInputError
-from tritongen.model.intent import Metric
+from tritongen.model.evidence import AxisProof, AxisVerdict
+from tritongen.model.intent import AxisIntent, Metric
+from tritongen.model.kept_folders import ENGINE_CACHE
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Speedup, StepKind
 from tritongen.optimize import graph_execution, stages
-from tritongen.optimize.accelerators import accelerators
+from tritongen.optimize.accelerators import accelerators, plan_command, proven_ranges
 from tritongen.optimize.child_jobs import (
     ChildJob,
     Gate,
@@ -179,6 +181,7 @@ def test_accelerators_are_those_of_the_target_s_device():
     assert [step.name for step in offered(isa=intel)] == ["tensorrt-fp16"]
     assert "Q/DQ" in offered(quantised=True)[1].reason
     assert "Q/DQ" not in offered()[0].reason
+    assert plan_command(offered(quantised=True)[1]) == ""
 
 
 def parameters_of(step) -> dict[str, str]:
@@ -191,6 +194,34 @@ def test_profiles_go_up_to_the_planned_batch(batch, rows):
     found = parameters_of(offered(X, FIXED, SCALAR, max_batch=batch)[0])
     assert found["trt_profile_min_shapes"] == "x:1x3x8,z:1x3,s:"
     assert found["trt_profile_max_shapes"] == f"x:{rows}x3x8,z:1x3,s:"
+
+
+def test_profiles_span_the_sizes_that_were_proven():
+    axes = (
+        AxisProof("x", 2, "width", AxisVerdict.FREE, tried=(8, 16, 64)),
+        AxisProof("y", 1, "", AxisVerdict.BOUNDED, bound=512, tried=(128, 1, 600)),
+        AxisProof("y", 2, "", AxisVerdict.MULTIPLE, bound=4, tried=(4, 6, 32)),
+        AxisProof("y", 3, "", AxisVerdict.FIXED, bound=3, tried=(3, 4)),
+    )
+    found = proven_ranges(axes, {"width": AxisIntent(maximum=32)})
+    assert found == {("x", 2): (8, 32), ("y", 1): (1, 512), ("y", 2): (4, 32)}
+    step = offered(ranges=found)[0]
+    parameters = parameters_of(step)
+    assert parameters["trt_profile_min_shapes"] == "x:1x3x8"
+    assert parameters["trt_profile_opt_shapes"] == "x:16x3x8"
+    assert parameters["trt_profile_max_shapes"] == "x:16x3x32"
+    assert plan_command(step) == (
+        "trtexec --onnx=model.onnx --saveEngine=model.plan --fp16 --minShapes=x:1x3x8 "
+        "--optShapes=x:16x3x8 --maxShapes=x:16x3x32"
+    )
+
+
+def test_engines_and_their_timings_are_kept_where_the_release_can():
+    found = parameters_of(offered()[0])
+    assert found["trt_engine_cache_path"] == found["trt_timing_cache_path"] == ENGINE_CACHE
+    old = parameters_of(offered(release="24.03")[0])
+    assert "trt_engine_cache_path" in old
+    assert not any("timing" in key or "profile" in key for key in old)
 
 
 def test_fixed_sizes_need_no_profile_and_openvino_no_parameters():

@@ -59,13 +59,13 @@ def onnx_needs(ir: int, opset: int, domain: str = "ai.onnx") -> ModelNeeds:
 @pytest.mark.parametrize(
     ("backends", "needs", "tag", "words"),
     [
-        (("onnxruntime",), onnx_needs(9, 19), "26.07", "1.27.0 loads IR version 9, opset 19"),
-        (("onnxruntime",), onnx_needs(13, 26), "26.07", "loads IR version 13, opset 26"),
+        (("onnxruntime",), onnx_needs(9, 19), "26.08", "1.28.0 loads IR version 9, opset 19"),
+        (("onnxruntime",), onnx_needs(13, 26), "26.08", "loads IR version 13, opset 26"),
         (("onnxruntime",), onnx_needs(14, 26), "26.11", "m/1/model.onnx has IR version 14"),
         (("onnxruntime",), onnx_needs(9, 30), "26.11", "has opset 30 of ai.onnx, which its ONNX"),
         (("onnxruntime",), onnx_needs(9, 6, "ai.onnx.ml"), "26.11", "opset 6 of ai.onnx.ml"),
         # A domain that no release counts is left to the runtime.
-        (("onnxruntime",), onnx_needs(9, 99, "com.example"), "26.07", "loads IR version 9"),
+        (("onnxruntime",), onnx_needs(9, 99, "com.example"), "26.08", "loads IR version 9"),
         # Triton dropped TensorFlow after 25.02, whose ONNX Runtime ends at opset 21.
         (("onnxruntime", "tensorflow"), onnx_needs(10, 21), "25.02", "is the last release"),
         (("onnxruntime", "tensorflow"), onnx_needs(10, 22), "25.02", "1.20.1 does not load"),
@@ -218,3 +218,36 @@ def test_nothing_of_the_caller_is_handed_over(tmp_path, monkeypatch):
     assert dict(chosen.environment)["OMP_NUM_THREADS"] == "1"
     assert "MY_TOKEN" not in chosen.run_line()
     assert chosen.body()["Env"] == [f"{name}={value}" for name, value in chosen.environment]
+
+
+@pytest.mark.parametrize(
+    ("release", "backends", "words"),
+    [
+        ("23.09", ("vllm",), "does not ship the backend vllm"),
+        ("26.11", ("tensorrtllm", "python"), "does not ship the backend tensorrtllm"),
+        ("26.07", ("dali", "vllm"), "no image of 26.07 holds dali, vllm together"),
+    ],
+)
+def test_images_of_language_models_hold_little_else(release, backends, words):
+    with pytest.raises(EnvironmentProblem, match=words):
+        choose_image(release, backends)
+    assert choose_image("26.10", ("ensemble", "python", "tensorrtllm")).reference.endswith(
+        ":26.10-trtllm-python-py3"
+    )
+
+
+def test_a_language_model_is_given_gpus_and_room(tmp_path):
+    line = shlex.split(settings(spec(tmp_path, backends=("vllm",), gpus=2)).run_line())
+    assert line[line.index("--gpus") + 1] == "2"
+    assert line[line.index("--shm-size") + 1] == str(1 << 30)
+    assert "memlock=-1:-1" in line
+    assert f"stack={64 << 20}:{64 << 20}" in line
+    small = spec(tmp_path, backends=("vllm",), gpus=2, memory_bytes=1 << 30)
+    assert shared_memory(small) == 1 << 29
+
+
+def test_a_folder_for_engines_is_writable(tmp_path):
+    mount = Mount(str(tmp_path), "/engines", writable=True)
+    assert not mount.option().endswith("readonly")
+    body = replace(settings(spec(tmp_path, gpus=1)), mounts=(mount,)).body()
+    assert [item["ReadOnly"] for item in body["HostConfig"]["Mounts"]] == [False]

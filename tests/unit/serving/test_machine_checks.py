@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -228,10 +227,6 @@ def test_cores_memory_and_gpus_of_a_spec(spec):
         replace(spec, memory_bytes=1 << 60, shared_memory_bytes=1 << 60)
     )
     assert (memory.code, shared.code) == ("TG311", "TG818")
-    here = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    assert doctor._gpu_check(replace(spec, gpus=here)).ok
-    assert doctor._gpu_check(replace(spec, gpus=here + 1)).code == "TG826"
-    assert doctor._gpu_check(spec).message.endswith("none is asked for")
 
 
 def test_room_and_permission_on_a_disk(tmp_path):

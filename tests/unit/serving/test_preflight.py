@@ -5,8 +5,9 @@ import socket
 import pytest
 
 from tritongen.errors import EnvironmentProblem
-from tritongen.serving.preflight import choose_ports, endpoints, port_findings
-from tritongen.serving.protocol import Ports
+from tritongen.model.findings import Severity
+from tritongen.serving.preflight import choose_ports, endpoints, flag_findings, port_findings
+from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.system.machine import is_free
 from tritongen.triton.server import Endpoints
 
@@ -47,3 +48,14 @@ def test_a_foreign_host_is_named():
 )
 def test_endpoints_are_where_clients_of_this_machine_go(host, reach):
     assert endpoints(host, Ports(1, 2, 3)) == Endpoints(f"{reach}:1", f"{reach}:2", f"{reach}:3")
+
+
+def test_a_flag_of_a_later_release_is_told(tmp_path):
+    wanted = ServerSpec(
+        tmp_path, ("a",), tmp_path / "log", tmp_path, "0" * 12,
+        wishes=(("http-max-input-size", "1"), ("http-thread-count", "2")),
+    )  # fmt: skip
+    (found,) = flag_findings(wanted, "2.51.0")
+    assert (found.code, found.severity) == ("TG863", Severity.ERROR)
+    assert "--http-max-input-size" in found.message
+    assert list(flag_findings(wanted, "26.08")) == []

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tritongen.errors import InvalidInputError
-from tritongen.serving.protocol import Ports, ServerSpec
+from tritongen.serving.protocol import ModelControl, Ports, ServerSpec, server_arguments
+from tritongen.triton.server import ApiKeys
 from tritongen.triton.server_state import project_label
 
 
@@ -64,3 +65,41 @@ def test_all_faults_are_reported_together():
 
 def test_free_ports_may_repeat():
     assert spec(ports=Ports(0, 0, 0)).ports == Ports(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        (("http-port", "8000"), "TG830"),
+        (("model-control-mode", "poll"), "TG830"),
+        # They would take the place of the keys by which the APIs are closed.
+        (("http-restricted-api", "model-repository:a=b"), "TG830"),
+        (("grpc-restricted-protocol", "model-repository:a=b"), "TG830"),
+        (("http-threads", "3"), "TG863"),
+        (("http-thread-count", "many"), "TG863"),
+    ],
+)
+def test_what_a_user_may_not_ask_of_the_server(wish, code):
+    with pytest.raises(InvalidInputError) as caught:
+        spec(wishes=(wish,))
+    assert caught.value.code == code
+
+
+def test_a_wish_replaces_what_was_planned():
+    made = spec(
+        flags=(("cache-config", "local,size=5"), ("rate-limit", "execution_count")),
+        wishes=(("cache-config", "redis,host=h"), ("cache-config", "redis,port=1")),
+    )
+    arguments = server_arguments(made, (), ApiKeys("", ""))
+    assert [one for one in arguments if "cache" in one] == [
+        "--cache-config=redis,host=h", "--cache-config=redis,port=1",
+    ]  # fmt: skip
+    assert "--rate-limit=execution_count" in arguments
+
+
+def test_explicit_control_loads_the_models_and_keeps_the_apis_closed():
+    made = spec(models=("a", "b"), model_control=ModelControl.EXPLICIT)
+    arguments = server_arguments(made, (), ApiKeys("key", "other"))
+    assert "--model-control-mode=explicit" in arguments
+    assert [one for one in arguments if "load-model" in one] == ["--load-model=a", "--load-model=b"]
+    assert any("model-repository:tritongen-key=key" in one for one in arguments)

@@ -23,7 +23,12 @@ from tritongen.serving.verify_runs import (
     is_decoupled,
     run_steps,
 )
-from tritongen.serving.verify_samples import GivenSamples, at_other_sizes
+from tritongen.serving.verify_samples import (
+    GivenSamples,
+    at_other_sizes,
+    pipeline_recipes,
+    trial_recipes,
+)
 from tritongen.system.sample_files import SampleFile, SampleFiles
 from tritongen.trial.runtime import RuntimeRefusal
 from tritongen.triton.http_channel import MAX_BODY_BYTES
@@ -152,9 +157,9 @@ def test_made_up_inputs_are_the_trial_s_else_of_size_one():
     seen = (ObservedTensor("x", DType.FP32, (1, 7)),)
     served = [TensorMeta("x", "FP32", (-1, -1, 4)), TensorMeta("z", "INT64", (-1, 2))]
     ran = Trial("", ok=True, inputs=seen)
-    assert verify._recipes(FACTS, served, ran)[0].shape == (1, 7)
+    assert trial_recipes(FACTS, served, ran)[0].shape == (1, 7)
     for trial in (None, Trial("", ok=False, inputs=seen), Trial("", ok=True)):
-        found = verify._recipes(FACTS, served, trial)
+        found = trial_recipes(FACTS, served, trial)
         assert [(one.name, one.dtype, one.shape) for one in found] == [
             ("x", DType.FP32, (1, 1, 4)), ("z", DType.INT64, (1, 2)),
         ]  # fmt: skip
@@ -167,7 +172,7 @@ def test_inputs_of_a_pipeline_are_what_the_trial_of_a_step_was_fed():
         {"model_name": "b", "input_map": {"y": "IMAGE", "z": "SIZE"}},
     ]
     fed = (ObservedTensor("y", DType.FP32, (1, 3)), ObservedTensor("x", DType.FP32, (9,)))
-    found = verify._pipeline_recipes(config, steps, {"a": None, "b": Trial("", True, inputs=fed)})
+    found = pipeline_recipes(config, steps, {"a": None, "b": Trial("", True, inputs=fed)})
     assert [(one.name, one.shape) for one in found] == [("IMAGE", (1, 3))]
 
 

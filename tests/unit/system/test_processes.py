@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tritongen.system import process_files
 from tritongen.system.process_files import (
     children,
     command_line,
@@ -147,3 +148,10 @@ def test_a_process_is_offered_first_when_memory_runs_out(sleeper):
     prefer_for_oom_kill(sleeper.pid)
     assert Path(f"/proc/{sleeper.pid}/oom_score_adj").read_text() == "1000\n"
     prefer_for_oom_kill(2**22 + 1)
+
+
+def test_a_process_is_found_without_the_kernels_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(process_files, "_PROC", tmp_path / "absent")
+    assert process_files.exists(os.getpid())
+    assert not process_files.exists(2**22 + 1)
+    assert process_files.running_pids() == ()

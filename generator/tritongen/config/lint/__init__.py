@@ -6,14 +6,18 @@ from types import MappingProxyType
 from tritongen.config.lint import (
     backend_onnxruntime,
     backends,
+    cuda_options,
+    dali,
     ensembles,
     files_layout,
     given_data,
     inputs_outputs,
     instances,
     known_fields,
+    language_models,
     scheduling,
     shared_resources,
+    templates,
 )
 from tritongen.config.lint.ignore_comments import ignore_comments
 from tritongen.config.lint.lint_report import as_document, as_github, as_sarif
@@ -42,6 +46,7 @@ RepositoryRule = Callable[[Models, LintContext], Iterable[Finding]]
 # Rules of the folder and the text, which need no readable configuration.
 FOLDER_RULES: tuple[Rule, ...] = (
     known_fields.text_faults,
+    templates.unfilled,
     known_fields.addressable_name,
     known_fields.no_configuration,
     files_layout.version_names,
@@ -95,6 +100,8 @@ RULES: tuple[Rule, ...] = (
     backends.tensor_names,
     backends.refused_types,
     backends.optional_inputs,
+    cuda_options.read_by_tensorrt,
+    cuda_options.graph_sizes,
     shared_resources.limits,
     inputs_outputs.leading_dynamic,
     inputs_outputs.unused_batching,
@@ -118,8 +125,16 @@ BACKEND_RULES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
             backends.element_types,
             backends.ignored_operations,
             backends.decoupled_policy,
+            language_models.llm_api,
         ),
         "pytorch": (backends.python_runtime_filename,),
+        "dali": (dali.pipeline_file, dali.inspected_faults, dali.without_completion),
+        "vllm": (
+            language_models.engine_arguments,
+            language_models.vllm_settings,
+            language_models.vllm_gpus,
+        ),
+        "tensorrtllm": (language_models.trtllm_settings,),
     }
 )
 
@@ -129,6 +144,8 @@ REPOSITORY_RULES: tuple[RepositoryRule, ...] = (
     shared_resources.process_wide,
     shared_resources.limiter_resources,
     shared_resources.waiting_callers,
+    language_models.gpu_memory,
+    language_models.trtllm_sets,
 )
 
 _ORDER = (Severity.ERROR, Severity.WARNING, Severity.INFO)

@@ -43,6 +43,8 @@ def backend_parameters(model: LintedModel, context: LintContext) -> Iterator[Fin
             continue
         for code, message in _release(rule, context.release.tag):
             yield model.warning(code, field, f'"{key}" is read {message}')
+        if value.startswith("${"):
+            continue  # a template's placeholder, told as such
         for code, severity, message in _value(rules, rule, value):
             yield model.finding(code, severity, field, f'"{key}" is {message}')
 

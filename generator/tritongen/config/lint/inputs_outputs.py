@@ -13,7 +13,8 @@ from tritongen.model.tensors import is_dynamic
 
 _TENSORRT = "tensorrt_plan"
 # Backends that complete inputs, outputs and batch size by themselves.
-_COMPLETING = frozenset({"onnxruntime", "openvino", "tensorrt", "tensorflow", "dali"})
+_COMPLETING = frozenset({"onnxruntime", "openvino", "tensorrt", "tensorflow"})
+_KNOWING = frozenset({"dali", "vllm", "tensorrtllm"})
 _NEEDS_TENSORS = frozenset({"pytorch"})
 # Label files that leave the model's folder are refused from here on.
 _LABELS_INSIDE_SINCE = "26.02"
@@ -121,7 +122,8 @@ def unlisted(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     lacking = [name for name in ("input", "output") if not getattr(config, name)]
     sized = "max_batch_size" in model.parsed.lines
     named = " and ".join(f"no {name}" for name in lacking)
-    if not model.written:
+    # These know their batch and tensors; what they do not complete has rules of its own.
+    if not model.written or config.backend in _KNOWING:
         return
     if config.backend in _COMPLETING and not model.is_ensemble:
         if lacking and context.autocomplete:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from tritongen.config.lint.linted_model import ENSEMBLE, PLATFORMS, LintedModel, image_backends
 from tritongen.config.lint.repository_view import LintContext
+from tritongen.config.lint.templates import stopped_lines
 from tritongen.model.backends import BACKENDS, BackendRules
 from tritongen.model.findings import Finding
 from tritongen.model.releases import at_least
@@ -32,8 +33,10 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_.\-]+")
 
 def text_faults(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
     """What Triton's parser refuses, and what it passes over in the text."""
+    told = stopped_lines(model.view.config or "")
     for item in model.parsed.findings:
-        yield replace(item, model=model.name)
+        if item.location.line not in told:
+            yield replace(item, model=model.name)
 
 
 def newer_fields(model: LintedModel, context: LintContext) -> Iterator[Finding]:
@@ -162,6 +165,8 @@ def backend_is_installed(model: LintedModel, context: LintContext) -> Iterator[F
         last = rules.until
         message = f'backend "{backend}" is in the images up to {last}; {release} does not have it'
         fix = f"Convert the model to ONNX, or use an image up to {last}."
+        if rules.own_scheduler:
+            fix = f"Use an image up to {last}."
         yield model.error("TG455", "backend", message, fix)
     elif rules and rules.since and not at_least(release, rules.since):
         message = f'"{rules.flavour or backend}" came with Triton {rules.since}'

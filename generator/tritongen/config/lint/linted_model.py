@@ -11,6 +11,7 @@ from tritongen.config.lint.repository_view import LintContext, ModelView
 from tritongen.config.pbtxt import Message, ParsedConfig, parse_config
 from tritongen.config.protobuf import dtype_of, new_model_config
 from tritongen.model.backends import BACKENDS, BackendRules
+from tritongen.model.engine_facts import VllmFacts
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import at_least
@@ -26,7 +27,7 @@ PLATFORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: rules.platforms for name, rules in BACKENDS.items() if rules.platforms}
 )
 # Backends of some image that the registry has no entry for.
-UNREGISTERED = frozenset({"dali", "identity", "repeat", "square", "vllm", "tensorrtllm"})
+UNREGISTERED = frozenset({"identity", "repeat", "square"})
 _AOTI_SINCE = "26.03"
 
 
@@ -44,6 +45,7 @@ class LintedModel:
         served: those of them that the version policy selects.
         written: whether a configuration file exists.
         callees: models that a Python model calls; see `PythonFacts`.
+        vllm: what the engine arguments of a vLLM model say.
     """
 
     view: ModelView
@@ -53,6 +55,7 @@ class LintedModel:
     served: Mapping[int, str]
     written: bool
     callees: tuple[str, ...] = ()
+    vllm: VllmFacts | None = None
 
     @property
     def name(self) -> str:
@@ -175,6 +178,7 @@ def linted_model(
         served=_served(config, versions),
         written=text is not None,
         callees=view.facts.python.callees if view.facts and view.facts.python else (),
+        vllm=view.facts.vllm if view.facts else None,
     )
 
 

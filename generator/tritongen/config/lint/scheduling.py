@@ -44,7 +44,8 @@ def preferred_sizes(model: LintedModel, _context: LintContext) -> Iterator[Findi
         elif size > most:
             message = f"preferred batch size {size} must be <= max_batch_size {most}"
             yield model.error("TG407", field, message)
-    if sizes and all(0 < size <= most for size in sizes):
+    own = model.rules is not None and model.rules.own_scheduler
+    if sizes and not own and all(0 < size <= most for size in sizes):
         message = "preferred batch sizes make requests wait; plain dynamic_batching { } takes what"
         yield model.info("TG641", path, f"{message} is there")
 
@@ -93,6 +94,8 @@ def pointless_batcher(model: LintedModel, _context: LintContext) -> Iterator[Fin
     """A dynamic batcher with nothing to merge."""
     size, batcher = model.config.max_batch_size, model.config.dynamic_batching
     refused = size == 0 and batcher.preferred_batch_size
+    if model.rules is not None and model.rules.own_scheduler:
+        return  # told with what stands before such an engine
     if model.config.HasField(_BATCHER) and size in {0, 1} and not refused:
         message = f"dynamic_batching merges nothing with max_batch_size {size}"
         yield model.warning("TG607", _BATCHER, message)

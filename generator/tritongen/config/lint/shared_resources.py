@@ -10,6 +10,7 @@ from tritongen.config.pbtxt import map_path
 from tritongen.model.backends import ThreadRule, ThreadScope, threads_each
 from tritongen.model.findings import Finding, Severity, finding
 
+_ENGINE_NAME = "tensorrt_llm_model_name"
 # Name of a resource of the rate limiter, and whether it is global.
 Resource = tuple[str, bool]
 
@@ -112,7 +113,8 @@ def limits(model: LintedModel, context: LintContext) -> Iterator[Finding]:
 
 
 def _demands(model: LintedModel, context: LintContext) -> Iterator[_Demand]:
-    if model.is_ensemble or not model.parsed.ok:
+    # The model of a TensorRT-LLM set that calls the engine keeps no core busy while it waits.
+    if model.is_ensemble or not model.parsed.ok or _ENGINE_NAME in model.parameters:
         return
     rule, threads = _rule(model), _each(model, context) or 1
     uses = [use for use in _uses(model, context) if use.count] if context.rate_limiter else []

@@ -17,11 +17,22 @@ CLOSING_FLAGS = tuple(
     f'"--{flag}=shared-memory,model-repository,trace,logging:tritongen-closed=$key"'
     for flag in ("http-restricted-api", "grpc-restricted-protocol")
 )
-"""Flags of tritonserver as a shell reads them after `KEY_DRAWN`."""
-PROGRAM = (
-    "sh", "-c", f'{KEY_DRAWN} && exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"', "tritonserver",
-)  # fmt: skip
-"""Runs tritonserver, its closed APIs behind such a key; its other flags follow."""
+"""Flags of tritonserver as a shell reads them after `Container.prepared`."""
+FORGET_S = 10
+"""A cluster's services forget a pod within; measured on Kubernetes 1.34, with room to spare."""
+_CLAIM = "pvc://"
+CONNECTION_FLAGS = ("--grpc-max-connection-age=3000", "--grpc-max-connection-age-grace=30000")
+"""Milliseconds after which Triton sends a gRPC client to a new connection, well within `FORGET_S`,
+and those that a stream may take to end on the old one: as long as Triton waits for requests."""
+
+
+def _refuse_name(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            "TG752",
+            f"{what} {name!r} must be 1 to 40 lower-case letters, digits and hyphens, beginning "
+            "with a letter",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class DeployedModel:
         percentile: of the goal.
         peak_rate: requests per second that are planned for, None when not stated.
         config_digest: sha256 of its config.pbtxt.
+        weight_bytes: of its files, as far as they are known.
     """
 
     name: str
@@ -47,6 +59,7 @@ class DeployedModel:
     percentile: float = 99.0
     peak_rate: float | None = None
     config_digest: str = ""
+    weight_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,8 @@ class Container:
         image_entrypoint: keep the image's own entry point, which runs what follows it.
         arguments: flags of tritonserver beside `CLOSING_FLAGS`.
         environment: (variable, value).
-        cpus: limit in whole cores; None for none.
+        cores: physical cores that its threads share; None for no limit.
+        cpus: limit in hardware threads, of which engines count CPUs; None for none.
         memory_bytes: limit; None for none.
         memory_request_bytes: what it is expected to need.
         shared_memory_bytes: size of /dev/shm.
@@ -69,12 +83,14 @@ class Container:
         ulimits: (name, soft and hard limit).
         health: checks.
         rate_limited: whether its arguments turn the rate limiter on.
+        holds_models: whether its image holds the repository, and is built from a Dockerfile.
     """
 
     image: str
     image_entrypoint: bool
     arguments: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
+    cores: int | None
     cpus: int | None
     memory_bytes: int | None
     memory_request_bytes: int
@@ -86,21 +102,48 @@ class Container:
     ulimits: tuple[tuple[str, int], ...]
     health: HealthCheck
     rate_limited: bool = False
+    holds_models: bool = False
+
+    @property
+    def prepared(self) -> str:
+        """What a shell does before tritonserver: raise the stack as pods cannot, draw the key."""
+        stack = dict(self.ulimits).get("stack")
+        return f"ulimit -s {stack >> 10} && {KEY_DRAWN}" if stack else KEY_DRAWN
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """Runs tritonserver, its closed APIs behind such a key; its other flags follow."""
+        server = f'exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
+        return ("sh", "-c", f"{self.prepared} && {server}", "tritonserver")
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
         """Replaces the image's own; empty keeps it."""
-        return () if self.image_entrypoint else PROGRAM
+        return () if self.image_entrypoint else self.program
 
     @property
     def command(self) -> tuple[str, ...]:
         """What follows the entry point."""
-        return (*PROGRAM, *self.arguments) if self.image_entrypoint else self.arguments
+        return (*self.program, *self.arguments) if self.image_entrypoint else self.arguments
+
+    @property
+    def told_cores(self) -> str:
+        """Its cores in words, and what engines call them where that is another number."""
+        if self.cores is None or self.cores == self.cpus:
+            return f"{self.cores or 'all'} cores"
+        return f"{self.cores} cores, {self.cpus} hardware threads"
 
     @property
     def pinned(self) -> bool:
         """Whether its image is named by a digest, so that nobody can put another in its place."""
         return "@sha256:" in self.image
+
+    @property
+    def told_image(self) -> str:
+        """What is to be known of its image's name; empty for one with a digest."""
+        if self.holds_models:
+            return "Built from Dockerfile: its tag is the repository's digest."
+        return "" if self.pinned else "Named by its tag: `--image NAME@sha256:…` pins its content."
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +167,11 @@ class Replicas:
     interval_s: float = 30.0
     cool_down_s: float = 300.0
     planned: bool = False
+
+    @property
+    def scaled(self) -> bool:
+        """Whether there is anything for an autoscaler to decide."""
+        return self.least < self.most
 
     @property
     def weekend_least(self) -> int:
@@ -187,17 +235,24 @@ class Service:
     rate_per_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise InvalidInputError(
-                "TG752",
-                f"service {self.name!r} must be 1 to 40 lower-case letters, digits and hyphens, "
-                "beginning with a letter",
-            )
+        _refuse_name("service", self.name)
+
+    @property
+    def told(self) -> str:
+        """Its models, their threads and the cores that hold them, in words."""
+        names = ", ".join(model.name for model in self.models)
+        held = ", which the rate limiter holds them to" if self.container.rate_limited else ""
+        return f"{names}: {self.total_threads} threads of {self.container.told_cores}{held}"
 
     @property
     def total_threads(self) -> int:
         """Threads of all instances together."""
         return sum(model.instances * model.threads for model in self.models)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What /tmp must hold where Triton copies the repository there, as from an object store."""
+        return self.container.tmp_bytes + sum(model.weight_bytes for model in self.models)
 
     @property
     def latency_ms(self) -> float | None:
@@ -224,9 +279,13 @@ class Deployment:
         machine: machine type, empty where it does not matter.
         machine_vcpus: its virtual CPUs, None when not known.
         time_zone: IANA name of the clock of every schedule.
+        namespace: of a cluster, in which everything lies.
+        files: (path in the repository, sha256) of everything that a build has put there.
+        base_image: on which an image with the models is built; empty where there is none.
 
     Raises:
-        InvalidInputError: TG767, targets cannot name the repository's path or storage.
+        InvalidInputError: TG767, targets cannot name the repository's path or storage; TG752, the
+            name or the namespace is no DNS label.
     """
 
     name: str
@@ -237,8 +296,29 @@ class Deployment:
     machine: str = ""
     machine_vcpus: int | None = None
     time_zone: str = "UTC"
+    namespace: str = "triton"
+    files: tuple[tuple[str, str], ...] = ()
+    base_image: str = ""
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all models, as far as they are known."""
+        return sum(model.weight_bytes for one in self.services for model in one.models)
+
+    @property
+    def in_claim(self) -> bool:
+        """Whether a claim of a cluster holds the models."""
+        return self.storage.startswith(_CLAIM) and not self.base_image
+
+    @property
+    def claim(self) -> tuple[str, str]:
+        """Name of the claim, and the folder in it with a slash before it; empty for its root."""
+        name, _, path = self.storage.removeprefix(_CLAIM).partition("/")
+        return name, f"/{path}" if path else ""
 
     def __post_init__(self) -> None:
+        _refuse_name("deployment", self.name)
+        _refuse_name("namespace", self.namespace)
         for path in (self.repository, self.storage):
             if not _PATH.fullmatch(path):
                 raise InvalidInputError("TG767", f"{path!r} cannot be written into every format")

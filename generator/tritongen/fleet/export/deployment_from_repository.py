@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +18,13 @@ from tritongen.fleet.export.deployment import (
     Replicas,
     Service,
 )
+from tritongen.fleet.export.model_files import holds_models, repository_files, short
+from tritongen.fleet.export.plan_agreement import built_shares, plan_findings
 from tritongen.fleet.export.planned_deployment import PlannedDeployment
-from tritongen.model.evidence import instance_memory
+from tritongen.model.evidence import instance_bytes, instance_memory
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.model.lock import Lock, is_rate_limited
+from tritongen.model.lock import Lock, LockedModel, is_rate_limited
 from tritongen.repository.project import read_lock
 from tritongen.repository.render_repository import CONFIG_FILE
 from tritongen.repository.write_repository import settle
@@ -41,6 +42,8 @@ _MEMORY_STEP = 256 << 20
 _QUEUE_SHARE = 0.1
 _QUEUE_DEFAULT_US = 5_000
 _MIN_QUEUE_US = 100
+# Stands for the repository's digest in a storage's path.
+_DIGEST = "DIGEST"
 # Without a plan, and without a limit of the user's.
 _MAX_REPLICAS_FACTOR = 4
 
@@ -62,8 +65,10 @@ class ExportRequest:
         repository: to deploy.
         output: folder that is written, from which paths are relative.
         name: of the deployment.
-        image: of every container; the official one that fits the release when empty.
-        storage: where a cluster finds the repository.
+        image: of every container; the official one that fits the release when empty. Without tag
+            and digest it is one to build, which holds the models, under the repository's digest.
+        storage: where a cluster finds the repository; `DIGEST` in it stands for the repository's.
+        namespace: of the cluster; the deployment's name when empty.
         models: folder with `tritongen.yaml`; None where it is not known.
         plan: file of `tritongen plan`; None takes the one beside the repository, if any.
         mode: write, only compare, or only show.
@@ -76,6 +81,7 @@ class ExportRequest:
     name: str = "triton"
     image: str = ""
     storage: str = ""
+    namespace: str = ""
     models: Path | None = None
     plan: Path | None = None
     mode: ExportMode = ExportMode.WRITE
@@ -103,20 +109,17 @@ def make_deployment(
     served = ServedRepository(request.repository, lock)
     spec = server_spec(store, served, UpOptions(RuntimeName.DOCKER))
     digest = _digest(lock)
-    image = checked(request.image or official_image(spec.release, spec.backends))
+    image, base = _images(request, spec, digest)
     planned = plan.services or (_unplanned(intent, request.name, lock, spec.models),)
-    findings = [
-        *_unknown_findings(lock, spec.models),
-        *_plan_findings(lock, planned, spec.models),
-        *_memory_findings(planned, lock),
-    ]
+    findings = [*plan_findings(lock, planned, spec.models)]
     if not plan.services:
         replicas = planned[0].replicas
         what = f"without a plan: {replicas.least} to {replicas.most} replicas, whatever the rate"
         fix = "Run `tritongen plan` and name its file with --plan."
         findings.append(finding("TG759", Severity.INFO, what, fix=fix))
-    services = tuple(_service(entry, spec, lock, intent, image) for entry in planned)
-    if not services[0].container.pinned:
+    made = (_service(entry, spec, lock, intent, image) for entry in planned)
+    services = tuple(_settled(one, plan, holds_models=bool(base)) for one in made)
+    if not (base or services[0].container.pinned):
         what = f"{image} is named by a tag, which others can move to another image"
         findings.append(finding("TG768", Severity.INFO, what))
     deployment = Deployment(
@@ -124,10 +127,13 @@ def make_deployment(
         services=services,
         digest=digest,
         repository=Path(os.path.relpath(request.repository, request.output)).as_posix(),
-        storage=request.storage or f"pvc://{request.name}-models",
+        storage=_storage(request, digest),
+        namespace=request.namespace or request.name,
         machine=plan.machine,
         machine_vcpus=plan.vcpus,
         time_zone=plan.time_zone,
+        files=repository_files(lock),
+        base_image=base,
     )
     return deployment, tuple(findings)
 
@@ -152,6 +158,20 @@ def repository_lock(repository: Path) -> Lock:
     return lock
 
 
+def _storage(request: ExportRequest, digest: str) -> str:
+    """Each build lies in a folder of its own, unless the user says otherwise."""
+    uri = request.storage or f"pvc://{request.name}-models/{_DIGEST}"
+    return uri.replace(_DIGEST, short(digest))
+
+
+def _images(request: ExportRequest, spec: ServerSpec, digest: str) -> tuple[str, str]:
+    """The image of every container, and the one that it is built on where it holds the models."""
+    if holds_models(request.image):
+        base = official_image(spec.release, spec.backends)
+        return checked(f"{request.image}:{short(digest)}"), base
+    return checked(request.image or official_image(spec.release, spec.backends)), ""
+
+
 def _digest(lock: Lock) -> str:
     """Changes when configurations, weights or the server's settings change."""
     content = {
@@ -171,7 +191,7 @@ def _unplanned(intent: Intent, name: str, lock: Lock, models: tuple[str, ...]) -
     scaling = business.scaling
     return PlannedService(
         name=name,
-        models=tuple((one, *_shares(lock, one)) for one in models),
+        models=tuple((one, *built_shares(lock, one)) for one in models),
         cores=lock.target.cores,
         memory_bytes=lock.target.memory_bytes,
         replicas=Replicas(
@@ -182,76 +202,6 @@ def _unplanned(intent: Intent, name: str, lock: Lock, models: tuple[str, ...]) -
             cool_down_s=scaling.cool_down_s,
         ),
     )
-
-
-def _shares(lock: Lock, model: str) -> tuple[int, int]:
-    """Instances and threads of a model; none of a pipeline."""
-    locked = lock.models.get(model)
-    return (0, 0) if locked is None else (locked.instances, locked.threads)
-
-
-def _unknown_findings(lock: Lock, models: tuple[str, ...]) -> Iterable[Finding]:
-    for name in models:
-        if name not in lock.models and f"{name}/{CONFIG_FILE}" not in lock.written:
-            yield finding(
-                "TG750", Severity.WARNING, "not in tritongen.lock: its threads are not counted",
-                fix="Put it among the models and run `tritongen build`.", model=name,
-            )  # fmt: skip
-
-
-def _plan_findings(
-    lock: Lock, planned: Iterable[PlannedService], models: tuple[str, ...]
-) -> Iterable[Finding]:
-    placed: set[str] = set()
-    for service in planned:
-        names = [name for name, _, _ in service.models]
-        placed.update(names)
-        for name in names:
-            if name not in models:
-                raise InvalidInputError(
-                    "TG750", f"the plan has the model {name!r}, the repository has not"
-                )
-        yield from _split_findings(lock, service)
-    if absent := sorted(set(lock.models) - placed):
-        yield finding(
-            "TG750", Severity.WARNING, f"the plan leaves out {', '.join(absent)}",
-            fix="Plan again: `tritongen plan`.",
-        )  # fmt: skip
-
-
-def _split_findings(lock: Lock, service: PlannedService) -> Iterable[Finding]:
-    """Where the plan splits the cores in another way than the repository was built."""
-    fix = f"Run `tritongen build --cpus {service.cores}`, then export."
-    threads = sum(math.prod(_shares(lock, name)) for name, _, _ in service.models)
-    if threads > service.cores and not is_rate_limited(lock.server.flags):
-        message = (
-            f"{service.name} is planned for {service.cores} cores, the repository was built for "
-            f"{lock.target.cores} and runs {threads} threads"
-        )
-        yield finding("TG750", Severity.ERROR, message, fix=fix)
-        return
-    for name, instances, each in service.models:
-        built = _shares(lock, name)
-        if built not in ((instances, each), (0, 0)):
-            yield finding(
-                "TG750",
-                Severity.WARNING,
-                f"planned with {instances} × {each} threads in {service.cores} cores, built "
-                f"with {built[0]} × {built[1]} in {lock.target.cores}",
-                fix=fix,
-                model=name,
-            )
-
-
-def _memory_findings(planned: Iterable[PlannedService], lock: Lock) -> Iterable[Finding]:
-    for service in planned:
-        if service.memory_bytes is None and lock.target.memory_bytes is None:
-            yield finding(
-                "TG754",
-                Severity.INFO,
-                f"{service.name} has no memory limit, and asks for an estimate",
-                fix="State target.memory in tritongen.yaml.",
-            )
 
 
 def _service(
@@ -275,8 +225,16 @@ def _service(
     )
 
 
+def _settled(service: Service, plan: PlannedDeployment, *, holds_models: bool) -> Service:
+    """The same with its cores in the hardware threads of the planned machine."""
+    cores = service.container.cores
+    cpus = cores if cores is None else plan.hardware_threads(cores)
+    box = replace(service.container, cpus=cpus, holds_models=holds_models)
+    return replace(service, container=box)
+
+
 def _model(name: str, lock: Lock, intent: Intent) -> DeployedModel:
-    instances, threads = _shares(lock, name)
+    instances, threads = built_shares(lock, name)
     locked = lock.models.get(name)
     pipeline = intent.pipelines.get(name)
     wish = pipeline or intent.of(name)
@@ -289,7 +247,15 @@ def _model(name: str, lock: Lock, intent: Intent) -> DeployedModel:
         percentile=wish.percentile,
         peak_rate=wish.peak_rate if wish.peak_rate is not None else wish.rate,
         config_digest=lock.written.get(f"{name}/{CONFIG_FILE}", ""),
+        weight_bytes=_weight_bytes(locked),
     )
+
+
+def _weight_bytes(model: LockedModel | None) -> int:
+    if model is None:
+        return 0
+    known = model.facts.weight_bytes if model.facts is not None else 0
+    return instance_bytes(known, model.evidence.trial)
 
 
 def requests_at_a_time(planned: int | None, models: tuple[DeployedModel, ...]) -> int:
@@ -339,6 +305,7 @@ def _container(settings: ContainerSettings, needed: int) -> Container:
         image_entrypoint=not settings.entrypoint,
         arguments=settings.flags,
         environment=settings.environment,
+        cores=settings.cpus,
         cpus=settings.cpus,
         memory_bytes=spec.memory_bytes,
         memory_request_bytes=needed,

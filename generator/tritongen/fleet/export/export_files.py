@@ -111,7 +111,10 @@ def _refuse_broken(findings: tuple[Finding, ...]) -> None:
             first.message,
             where=first.location.path or first.model,
             fix=first.fix,
-            details=[f"{item.location.path}: {item.message} [{item.code}]" for item in broken[1:]],
+            details=[
+                f"{item.location.path or item.model}: {item.message} [{item.code}]"
+                for item in broken[1:]
+            ],
         )
 
 

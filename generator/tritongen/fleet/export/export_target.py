@@ -73,6 +73,7 @@ class ExportTarget:
         summary: what it is, for people.
         files: renders everything.
         deploy: commands that bring it up, run in the folder that was written.
+        copies: whether a claim of the cluster then waits for the models.
         findings: what of a deployment the target refuses or limits; errors forbid writing.
     """
 
@@ -80,3 +81,4 @@ class ExportTarget:
     files: Callable[[Deployment], tuple[ExportFile, ...]]
     deploy: tuple[str, ...]
     findings: Callable[[Deployment], Iterable[Finding]] = lambda _: ()
+    copies: bool = False

@@ -1,29 +1,36 @@
 """What is asked of Prometheus, and its files and Grafana's, which several targets share."""
 
+from collections.abc import Mapping
+
 from tritongen.fleet.export.deployment import DeployedModel, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, render
 
 _WINDOW = "1m"
+# Of autoscalers: three samples at the scrape interval of 1 m that Prometheus has by default.
+SCALING_WINDOW = "3m"
 # Triton's summaries hold these quantiles unless told otherwise.
 _QUANTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
+# Severity, a long window, a short one that tells whether it goes on, and how many times faster than
+# the budget allows: 2 % of a month's in an hour, 5 % in six hours; as Google's SRE workbook has it.
+_SPEEDS = (("critical", "1h", "5m", 14.4), ("warning", "6h", "30m", 6.0))
 PROMETHEUS_IMAGE = "prom/prometheus:v3.5.0"
 GRAFANA_IMAGE = "grafana/grafana:12.1.0"
 
 
-def _rate(metric: str, labels: str, by: str) -> str:
+def _rate(metric: str, labels: str, by: str, window: str = _WINDOW) -> str:
     braces = f"{{{labels}}}" if labels else ""
-    return f"sum by ({by}) (rate({metric}{braces}[{_WINDOW}]))"
+    return f"sum by ({by}) (rate({metric}{braces}[{window}]))"
 
 
-def request_rate(labels: str = "", by: str = "model") -> str:
+def request_rate(labels: str = "", by: str = "model", window: str = _WINDOW) -> str:
     """Answered requests per second."""
-    return _rate("nv_inference_request_success", labels, by)
+    return _rate("nv_inference_request_success", labels, by, window)
 
 
-def failure_share(labels: str = "", by: str = "model") -> str:
+def failure_share(labels: str = "", by: str = "model", window: str = _WINDOW) -> str:
     """Share of requests that failed; 0 without requests."""
-    failed = _rate("nv_inference_request_failure", labels, by)
-    return f"{failed} / clamp_min({failed} + {request_rate(labels, by)}, 1e-9)"
+    failed = _rate("nv_inference_request_failure", labels, by, window)
+    return f"{failed} / clamp_min({failed} + {request_rate(labels, by, window)}, 1e-9)"
 
 
 def latency_mean(labels: str = "", by: str = "model") -> str:
@@ -32,10 +39,10 @@ def latency_mean(labels: str = "", by: str = "model") -> str:
     return f"{total} / clamp_min({request_rate(labels, by)}, 1e-9) / 1e6"
 
 
-def queue_mean(labels: str = "", by: str = "model") -> str:
+def queue_mean(labels: str = "", by: str = "model", window: str = _WINDOW) -> str:
     """Mean microseconds that a request waits in the queue; 0 without requests."""
-    total = _rate("nv_inference_queue_duration_us", labels, by)
-    return f"{total} / clamp_min({request_rate(labels, by)}, 1e-9)"
+    total = _rate("nv_inference_queue_duration_us", labels, by, window)
+    return f"{total} / clamp_min({request_rate(labels, by, window)}, 1e-9)"
 
 
 def batch(labels: str = "", by: str = "model") -> str:
@@ -44,13 +51,14 @@ def batch(labels: str = "", by: str = "model") -> str:
     return f"{rows} / clamp_min({_rate('nv_inference_exec_count', labels, by)}, 1e-9)"
 
 
-def instance_use(service: str, model: DeployedModel) -> str:
+def instance_use(service: str, model: DeployedModel, where: str = "") -> str:
     """Share of the time that the instances of a model are busy, by server of a service.
 
     Triton counts an execution once for each request in it, so that the time of an execution is the
     mean over requests, and their number is what `nv_inference_exec_count` says.
     """
     labels, by = f'job="{service}", model="{model.name}"', "instance, model"
+    labels += f", {where}" if where else ""
     parts = ("compute_input", "compute_infer", "compute_output")
     busy = " + ".join(_rate(f"nv_inference_{part}_duration_us", labels, by) for part in parts)
     return (
@@ -65,6 +73,13 @@ def quantile(model: DeployedModel) -> str:
     return f"{over / 100:g}"
 
 
+def goal_missed(model: DeployedModel, where: str = "") -> str:
+    """1 while the slowest replica misses a model's goal, else 0."""
+    labels = f'model="{model.name}", quantile="{quantile(model)}"' + (f", {where}" if where else "")
+    goal_us = int((model.latency_ms or 0.0) * 1000)
+    return f"max by (model) (nv_inference_request_summary_us{{{labels}}}) > bool {goal_us}"
+
+
 # As the templates know them.
 _QUERIES = {
     one.__name__: one
@@ -75,15 +90,21 @@ _QUERIES = {
         queue_mean,
         batch,
         instance_use,
-        quantile,
+        goal_missed,
     )
 }
 
 
-def _dashboard(deployment: Deployment) -> str:
-    """The Grafana dashboard."""
+def dashboard(deployment: Deployment, **place: str) -> str:
+    """The Grafana dashboard.
+
+    Args:
+        deployment: what is watched.
+        place: labels of all that it asks for, such as the namespace of a cluster.
+    """
     values = {
         "query": _QUERIES,
+        "where": _matchers(place),
         "name": deployment.name,
         "jobs": "|".join(service.name for service in deployment.services),
         "goals": _told("; goals: ", [_goals(service) for service in deployment.services]),
@@ -106,6 +127,28 @@ def _goals(service: Service) -> str:
     )
 
 
+def rules(deployment: Deployment, **place: str) -> str:
+    """What Prometheus records and alerts on.
+
+    Args:
+        deployment: what is watched.
+        place: labels of all that it is asked for, such as the namespace of a cluster.
+    """
+    values = {
+        "services": deployment.services,
+        "query": _QUERIES,
+        "place": place,
+        "where": _matchers(place),
+        "speeds": _SPEEDS,
+    }
+    return render("monitoring/rules.yml.j2", values)
+
+
+def _matchers(labels: Mapping[str, str]) -> str:
+    """Labels as a query has them."""
+    return ", ".join(f'{name}="{value}"' for name, value in labels.items())
+
+
 def monitoring_files(deployment: Deployment, *, dns: bool) -> tuple[ExportFile, ...]:
     """Configuration, rules, provisioning and dashboard.
 
@@ -113,11 +156,11 @@ def monitoring_files(deployment: Deployment, *, dns: bool) -> tuple[ExportFile, 
         deployment: what is watched.
         dns: find every replica by Swarm's names; else one server a service.
     """
-    values = {"services": deployment.services, "dns": dns, "query": _QUERIES}
+    values = {"services": deployment.services, "dns": dns}
     provisioning = "grafana/provisioning"
     return (
         ExportFile("prometheus/prometheus.yml", render("monitoring/prometheus.yml.j2", values)),
-        ExportFile("prometheus/rules.yml", render("monitoring/rules.yml.j2", values)),
+        ExportFile("prometheus/rules.yml", rules(deployment)),
         ExportFile(
             f"{provisioning}/datasources/prometheus.yml",
             render("monitoring/datasource.yml.j2", {}),
@@ -125,5 +168,5 @@ def monitoring_files(deployment: Deployment, *, dns: bool) -> tuple[ExportFile, 
         ExportFile(
             f"{provisioning}/dashboards/tritongen.yml", render("monitoring/dashboards.yml.j2", {})
         ),
-        ExportFile("grafana/dashboards/triton.json", _dashboard(deployment)),
+        ExportFile("grafana/dashboards/triton.json", dashboard(deployment)),
     )

@@ -21,7 +21,8 @@ class PlannedDeployment:
     Attributes:
         services: to deploy; empty without a plan.
         machine: machine type, empty without a plan.
-        vcpus: its virtual CPUs.
+        vcpus: its virtual CPUs, which are hardware threads.
+        machine_cores: its physical cores.
         provider: of that machine type.
         time_zone: of every schedule.
         findings: on the plan.
@@ -30,9 +31,21 @@ class PlannedDeployment:
     services: tuple[PlannedService, ...] = ()
     machine: str = ""
     vcpus: int | None = None
+    machine_cores: int | None = None
     provider: str = ""
     time_zone: str = "UTC"
     findings: tuple[Finding, ...] = ()
+
+    def hardware_threads(self, cores: int) -> int:
+        """What engines count as CPUs for so many physical cores of the machine.
+
+        A core of it is left to its system, where that leaves a thread a core: what asks for a whole
+        node is placed on none.
+        """
+        if not self.vcpus or not self.machine_cores:
+            return cores
+        each = max(1, self.vcpus // self.machine_cores)
+        return max(cores, min(cores * each, self.vcpus - each))
 
 
 def planned_deployment(
@@ -63,6 +76,7 @@ def planned_deployment(
         ),
         machine=option.machine.name,
         vcpus=option.machine.vcpus,
+        machine_cores=option.machine.cores,
         provider=option.machine.provider,
         time_zone=file.time_zone,
         findings=tuple(_stale(file, lock)),
@@ -121,7 +135,7 @@ def on_azure_machine(plan: PlannedDeployment, lock: Lock) -> PlannedDeployment:
     machines = [one for one in shipped_catalogue().machines if azureml_managed(one)]
     same = [one for one in machines if one.name == plan.machine]
     if plan.provider == "azure" and same:
-        return replace(plan, vcpus=same[0].vcpus)
+        return replace(plan, vcpus=same[0].vcpus, machine_cores=same[0].cores)
     cores = max((one.cores for one in plan.services), default=lock.target.cores)
     gpus = lock.target.gpus
     fitting = [one for one in machines if one.cores >= cores and one.gpus >= gpus]
@@ -138,4 +152,10 @@ def on_azure_machine(plan: PlannedDeployment, lock: Lock) -> PlannedDeployment:
     severity = Severity.WARNING if plan.machine else Severity.INFO
     fix = "Plan with `platform: azureml`." if plan.machine else ""
     told = finding("TG760", severity, what, fix=fix)
-    return replace(plan, machine=best.name, vcpus=best.vcpus, findings=(*plan.findings, told))
+    return replace(
+        plan,
+        machine=best.name,
+        vcpus=best.vcpus,
+        machine_cores=best.cores,
+        findings=(*plan.findings, told),
+    )

@@ -12,6 +12,7 @@ from tritongen.model.backends.backend_rules import (
     ValueKind,
     threads_each,
 )
+from tritongen.model.backends.dali import DALI
 from tritongen.model.backends.fil import FIL
 from tritongen.model.backends.onnxruntime import ONNXRUNTIME
 from tritongen.model.backends.openvino import OPENVINO
@@ -19,6 +20,8 @@ from tritongen.model.backends.python import PYTHON
 from tritongen.model.backends.pytorch import PYTORCH
 from tritongen.model.backends.tensorflow import TENSORFLOW
 from tritongen.model.backends.tensorrt import TENSORRT
+from tritongen.model.backends.tensorrtllm import TENSORRTLLM
+from tritongen.model.backends.vllm import VLLM
 from tritongen.model.facts import ModelFormat
 
 __all__ = [
@@ -43,6 +46,9 @@ BACKENDS: Mapping[str, BackendRules] = {
     "python": PYTHON,
     "tensorrt": TENSORRT,
     "tensorflow": TENSORFLOW,
+    "dali": DALI,
+    "vllm": VLLM,
+    "tensorrtllm": TENSORRTLLM,
 }
 
 

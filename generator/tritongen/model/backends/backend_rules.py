@@ -212,6 +212,7 @@ class BackendRules:
         states: whether it hands states of sequences back to the server.
         trial: library that runs its models in the trial, empty for none.
         embedded: what serves it in the embedded Triton, empty for nothing.
+        own_scheduler: whether its engine batches requests by itself, each whenever it has room.
         arena_key: parameter whose `0` makes an instance do without its memory arena, empty for
             none. The tuner offers that to its winner only.
     """
@@ -243,6 +244,7 @@ class BackendRules:
     states: bool = False
     trial: str = ""
     embedded: str = ""
+    own_scheduler: bool = False
     arena_key: str = ""
 
     @property

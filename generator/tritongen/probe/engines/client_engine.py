@@ -13,11 +13,13 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tritongen.probe.engines.dialer import Dialer
 from tritongen.probe.engines.infer_results import judge, read_response
-from tritongen.probe.engines.slot_engine import Dialer, LoadSlot, SlotEngine
+from tritongen.probe.engines.slot_engine import LoadSlot, SlotEngine
 from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.triton.address import Endpoint
 
@@ -27,6 +29,8 @@ _HANDLE_S = 0.02
 # For what is outstanding when an engine is closed, and for its threads to end. Chosen.
 _MAX_JOIN_S = 1.0
 _MAX_MESSAGE_CHARACTERS = 300
+# What may have been written to wake an engine up, and a timer's count of eight.
+_WAKE_BYTES = 4096
 
 Failure = tuple[str, str]
 
@@ -64,8 +68,12 @@ class ClientEngine(SlotEngine[C]):
         # Slot, when it was sent and done, what failed, and whether the slot has gone on.
         self._done: deque[tuple[C, int, int, Failure | None, bool]] = deque()
         self._looks = [True for _ in plans]
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake, select.EPOLLIN)
+        # Neither needs Linux.
+        self._wake, self._waker = os.pipe()
+        for end in (self._wake, self._waker):
+            os.set_blocking(end, False)
+        self._poll = select.poll()
+        self.watch(self._wake)
         # A closed descriptor's number is given to the next file: no thread may write to it.
         self._waking = threading.Lock()
         self._closed = False
@@ -105,12 +113,19 @@ class ClientEngine(SlotEngine[C]):
     def poll(self, timeout_s: float) -> None:
         """Handle what was done; see `SlotEngine.poll`."""
         if not self._done:
-            for descriptor, _ in self._epoll.poll(timeout_s):
-                if descriptor == self._wake:
-                    os.eventfd_read(self._wake)
+            for descriptor, _ in self._poll.poll(timeout_s * 1e3):
+                os.read(descriptor, _WAKE_BYTES)
         # What comes in the meantime is for the next call: it may come as fast as it goes.
         for _ in range(len(self._done)):
             self._handle(*self._done.popleft())
+
+    def watch(self, descriptor: int) -> None:
+        """Let `poll` return when that descriptor can be read, and read it."""
+        self._poll.register(descriptor, select.POLLIN)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Forget a descriptor: its number may be another file's next."""
+        self._poll.unregister(descriptor)
 
     def inspect(self) -> None:
         """Look at the next response of every model in full."""
@@ -151,8 +166,8 @@ class ClientEngine(SlotEngine[C]):
             thread.join(max(limit - clock_ns(), 0) / 1e9)
         with self._waking:
             self._closed = True
-            self._epoll.close()
             os.close(self._wake)
+            os.close(self._waker)
 
     def _start_thread(self, target: Callable[..., None], *arguments: object) -> None:
         """Run something that may take its time; `close` waits for it, though not for ever."""
@@ -193,7 +208,8 @@ class ClientEngine(SlotEngine[C]):
             return
         with self._waking:
             if not self._closed:
-                os.eventfd_write(self._wake, 1)
+                with suppress(BlockingIOError):  # it is full: as good as one more
+                    os.write(self._waker, b"\0")
 
     def _failure(self, slot: C, result: Any, error: Exception | None) -> Failure | None:  # noqa: ANN401  (an `InferResult`)
         """What is wrong with an answer, None when it is right."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from tritongen.model.client_protocol import ClientProtocol
+from tritongen.probe.engines.client_bounds import MAX_ANSWER_BYTES
 from tritongen.probe.engines.client_engine import C, CallSlot, ClientEngine, Failure, message_of
 from tritongen.probe.engines.infer_calls import client_module
 from tritongen.probe.load_engine import FailureCode, clock_ns
@@ -18,7 +19,7 @@ from tritongen.triton.grpc_channel import call_metadata, channel_credentials
 from tritongen.triton.grpc_client import UNREACHABLE
 
 _CHANNEL = [
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # A server that comes back is seen within a second; gRPC's own steps go up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -79,7 +80,10 @@ class GrpcClientEngine(_GrpcEngine[_UnarySlot]):
     def _issue(self, slot: _UnarySlot) -> None:
         heard = partial(self._answered, slot.number)
         headers = call_metadata(self._endpoint.headers)
-        slot.context = self._client.async_infer(callback=heard, headers=headers, **slot.request)
+        kind = self._options.compression or None
+        slot.context = self._client.async_infer(
+            callback=heard, headers=headers, compression_algorithm=kind, **slot.request
+        )
 
     def _abandon(self, slot: _UnarySlot) -> None:
         if slot.context is not None:
@@ -122,7 +126,11 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
         # The thread that reads the stream is as the one that starts it: it must not keep the
         # process from ending, since gRPC makes it wait for ever after a message it cannot read.
         heard = partial(self._heard, slot, slot.stream)
-        start = partial(slot.client.start_stream, headers=call_metadata(self._endpoint.headers))
+        start = partial(
+            slot.client.start_stream,
+            headers=call_metadata(self._endpoint.headers),
+            compression_algorithm=self._options.compression or None,
+        )
         starting = threading.Thread(target=start, args=(heard,), daemon=True)
         starting.start()
         starting.join()

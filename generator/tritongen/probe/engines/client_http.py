@@ -6,23 +6,27 @@ Its clients belong to the thread that made them. Its `async_infer` is no alterna
 
 import queue
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from tritongen.model.client_protocol import ClientProtocol
+from tritongen.probe.engines.client_bounds import BoundedClient, Budget
 from tritongen.probe.engines.client_engine import (
     CallSlot,
     ClientEngine,
     Failure,
     message_of,
 )
+from tritongen.probe.engines.http_messages import MalformedResponseError
 from tritongen.probe.engines.infer_calls import InferCall, client_module
-from tritongen.probe.load_engine import FailureCode, clock_ns
-from tritongen.triton.address import Tls
+from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
+from tritongen.triton.address import Endpoint, Tls
 
 # What geventhttpclient says where a response ends too soon.
 _CUT = ("closed", "Incomplete")
+_COMPRESSIONS = ("request_compression_algorithm", "response_compression_algorithm")
 _Inbox = queue.SimpleQueue[tuple[int, InferCall] | None]
 
 
@@ -39,6 +43,13 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
     name = "tritonclient HTTP"
     _slot_kind = _ThreadSlot
 
+    def __init__(
+        self, endpoint: Endpoint, plans: Sequence[RequestPlan], options: EngineOptions
+    ) -> None:
+        """Prepare; nothing is opened yet."""
+        super().__init__(endpoint, plans, options)
+        self._budget = Budget()
+
     def _prepare(self, slot: _ThreadSlot) -> None:
         if slot.inbox is None:
             slot.inbox = self._hire(slot)
@@ -53,14 +64,16 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
         """Runs in a thread: sends what comes, one after the other."""
         from gevent import get_hub  # tritonclient's own
 
-        client = None
+        client, kind = None, self._options.compression or None
+        compressed = dict.fromkeys(_COMPRESSIONS, kind)
         for number, call in iter(inbox.get, None):
             result = fault = None
             slot.sent = clock_ns()
             try:
                 client = client or self._make_client()
                 # tritonclient adds to the headers that it is given.
-                result = client.infer(headers=dict(self._endpoint.headers), **call)
+                headers = dict(self._endpoint.headers)
+                result = client.infer(headers=headers, **compressed, **call)
             except Exception as raised:  # noqa: BLE001  (what tritonclient raises is a failed request)
                 fault = raised
             self._answered(number, result, fault)
@@ -69,16 +82,17 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
         # Its event loop is the thread's own, and would keep its descriptors open.
         get_hub().destroy(destroy_loop=True)
 
-    def _make_client(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
-        tls = self._endpoint.tls
-        return client_module(ClientProtocol.HTTP).InferenceServerClient(
+    def _make_client(self) -> BoundedClient:
+        tls, limit_s = self._endpoint.tls, self._options.timeout_s
+        client = client_module(ClientProtocol.HTTP).InferenceServerClient(
             self._endpoint.place,
             connection_timeout=self._options.connect_timeout_s,
-            network_timeout=self._options.timeout_s,
+            network_timeout=limit_s,
             ssl=tls is not None,
             ssl_context_factory=None if tls is None else partial(_context, tls),
             insecure=tls is not None and not tls.verify,
         )
+        return BoundedClient(client, self._budget, limit_s)
 
     def _issue(self, slot: _ThreadSlot) -> None:
         if slot.inbox is None:
@@ -86,7 +100,7 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
         slot.inbox.put((slot.number, slot.request))
 
     def _abandon(self, slot: _ThreadSlot) -> None:
-        """The thread ends once its call does, which has the same limit of time."""
+        """The thread ends once its call does, which has the same limit of time: `BoundedClient`."""
         self._release(slot)
 
     def _release(self, slot: _ThreadSlot) -> None:
@@ -105,6 +119,8 @@ class HttpClientEngine(ClientEngine[_ThreadSlot]):
             return (f"HTTP {status}" if (status := said()) else FailureCode.MALFORMED), text
         if isinstance(fault, TimeoutError):
             return FailureCode.TIMEOUT, f"no answer within {self._options.timeout_s:g} s"
+        if isinstance(fault, MalformedResponseError):
+            return FailureCode.MALFORMED, str(fault)
         if isinstance(fault, HTTPConnectionClosed):
             return FailureCode.CONNECTION, "the connection was closed instead of an answer"
         if isinstance(fault, OSError):

@@ -7,6 +7,7 @@ from ssl import SSLSocket
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.engines import infer_results
+from tritongen.probe.engines.dialer import WOULD_BLOCK, Dialer
 from tritongen.probe.engines.frames import FrameError
 from tritongen.probe.engines.grpc_messages import MessageError, decode_response, request_block
 from tritongen.probe.engines.http2_connection import Http2Connection
@@ -15,7 +16,7 @@ from tritongen.probe.engines.http2_stream import (
     ResponseTemplates,
     StreamSlot,
 )
-from tritongen.probe.engines.slot_engine import MAX_WAIT_S, WOULD_BLOCK, Dialer, SlotEngine
+from tritongen.probe.engines.slot_engine import MAX_WAIT_S, SlotEngine
 from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.triton.address import Endpoint
 from tritongen.triton.grpc_channel import call_metadata

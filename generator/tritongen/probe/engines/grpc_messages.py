@@ -209,7 +209,6 @@ def _request(message: Message, sequence_id: int = 0) -> bytes:
         sequence_end=False,
         priority=0,
         timeout=None,
-        parameters=None,
     )
     content: bytes = request.SerializeToString()
     return content

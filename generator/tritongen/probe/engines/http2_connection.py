@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Generic
 
 from tritongen.probe.engines import frames
+from tritongen.probe.engines.dialer import WOULD_BLOCK
 from tritongen.probe.engines.frames import END_STREAM, HEAD, MAX_COST, FloodGuard, FrameError
 from tritongen.probe.engines.grpc_messages import HeaderReader
 from tritongen.probe.engines.http2_stream import S, StreamOwner
-from tritongen.probe.engines.slot_engine import WOULD_BLOCK
 
 _TOP_UP_BYTES = 1 << 29  # Chosen: a quarter of what the peer may send before it is told more.
 _MAX_BLOCK_BYTES = 1 << 16  # Chosen: what hpack takes of headers; gRPC takes a quarter of it.

@@ -8,9 +8,10 @@ import select
 from collections.abc import Sequence
 
 from tritongen.errors import EnvironmentProblem
+from tritongen.probe.engines.dialer import WOULD_BLOCK, Dialer
 from tritongen.probe.engines.http_connection import HttpConnection, ResponsePrefixes, verify
 from tritongen.probe.engines.http_messages import MalformedResponseError, ResponseParser
-from tritongen.probe.engines.slot_engine import MAX_WAIT_S, WOULD_BLOCK, Dialer, SlotEngine
+from tritongen.probe.engines.slot_engine import MAX_WAIT_S, SlotEngine
 from tritongen.probe.load_engine import EngineOptions, FailureCode, RequestPlan, clock_ns
 from tritongen.triton.address import Endpoint
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.engines.infer_calls import client_module, infer_call
 from tritongen.probe.engines.infer_results import InferResponse, read_response
+from tritongen.triton.http_channel import check_values
 from tritongen.triton.messages import FIRST_SEQUENCE_ID, Message
 from tritongen.triton.refusals import told
 
@@ -78,7 +79,7 @@ def _body(message: Message, sequence_id: int = 0) -> tuple[bytes, int | None]:
     call = infer_call(message, ClientProtocol.HTTP)
     client = client_module(ClientProtocol.HTTP).InferenceServerClient
     made: tuple[bytes, int | None] = client.generate_request_body(
-        call["inputs"], call["outputs"], sequence_id=sequence_id
+        call["inputs"], call["outputs"], sequence_id=sequence_id, parameters=call["parameters"]
     )
     return made
 
@@ -103,7 +104,7 @@ def _head(message: Message, lines: str, path: str, json_size: int | None, size: 
 
 
 # Chosen: what common servers send at most of headers, eight times over.
-_MAX_HEAD_BYTES = 65_536
+MAX_HEAD_BYTES = 65_536
 # Chosen: as for any other answer that nobody vouches for, see `triton/http_channel.py`.
 _MAX_JSON_BYTES = 16 * 1024 * 1024
 _MAX_CHUNK_LINE_BYTES = 1024
@@ -198,8 +199,8 @@ class ResponseParser:
         """Reads one head; True when an interim response was passed over and another may follow."""
         end = self._pending.find(b"\r\n\r\n")
         if end < 0:
-            if len(self._pending) > _MAX_HEAD_BYTES:
-                raise MalformedResponseError(f"the headers are longer than {_MAX_HEAD_BYTES} bytes")
+            if len(self._pending) > MAX_HEAD_BYTES:
+                raise MalformedResponseError(f"the headers are longer than {MAX_HEAD_BYTES} bytes")
             if self._pending[:5] != b"HTTP/"[: len(self._pending)]:
                 raise MalformedResponseError("this is not an HTTP response")
             return False
@@ -338,6 +339,7 @@ def decode_outputs(parser: ResponseParser) -> InferResponse:
     size = parser.json_size
     client = client_module(ClientProtocol.HTTP).InferenceServerClient
     try:
+        check_values(parser.body[:size])
         answer = read_response(client.parse_response_body(bytes(parser.body), header_length=size))
         tensors = sum(item or 0 for item in answer.sizes)
     except Exception as fault:  # noqa: BLE001  (tritonclient fails in any way on what it cannot read)

@@ -51,6 +51,7 @@ def infer_call(message: Message, protocol: ClientProtocol) -> InferCall:
         "model_version": message.version,
         "inputs": [_input(client, tensor) for tensor in message.inputs],
         "outputs": outputs,
+        "parameters": dict(message.parameters) or None,
     }
 
 

@@ -36,6 +36,9 @@ MODELS = PurePosixPath("/models")
 _HTTP_PORT, _GRPC_PORT, _METRICS_PORT = 8000, 8001, 8002
 # For the tensors of Python-based backends where nobody has estimated them.
 _SHARED_MEMORY_BYTES = 256 << 20
+# For the engines of language models, whose processes hand each other tensors through it.
+_ENGINES = frozenset({"vllm", "tensorrtllm"})
+_ENGINE_SHARED_MEMORY_BYTES = 1 << 30
 # What the engine itself gives.
 _MIN_SHARED_MEMORY_BYTES = 64 << 20
 _ULIMITS = (("stack", 64 << 20),)
@@ -52,15 +55,17 @@ _NANO = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A read-only bind: `source` on the engine's machine, `target` in the container."""
+    """A bind: `source` on the engine's machine, `target` in the container; mostly read-only."""
 
     source: str
     target: str
+    writable: bool = False
 
     def option(self) -> str:
         """The value of ``docker run --mount``."""
         text = io.StringIO()
-        fields = ["type=bind", f"source={self.source}", f"target={self.target}", "readonly"]
+        fields = ["type=bind", f"source={self.source}", f"target={self.target}"]
+        fields += [] if self.writable else ["readonly"]
         csv.writer(text, lineterminator="").writerow(fields)
         return text.getvalue()
 
@@ -128,7 +133,8 @@ class ContainerSettings:
         spec: of the server; its ports, on the engine's machine, are settled.
         image: its reference.
         server: unique name of this start.
-        mounts: read-only binds: the repository first, then what its links lead to.
+        mounts: binds: the repository first, then what its links lead to, read-only both; a folder
+            for engines that are built when models load.
         keys: of the server's restricted APIs.
         engine_cpus: of the engine's machine, which refuses a quota beyond them; None if not known.
     """
@@ -258,7 +264,12 @@ class ContainerSettings:
                 for port, inside in self.ports
             },
             "Mounts": [
-                {"Type": "bind", "Source": item.source, "Target": item.target, "ReadOnly": True}
+                {
+                    "Type": "bind",
+                    "Source": item.source,
+                    "Target": item.target,
+                    "ReadOnly": not item.writable,
+                }
                 for item in self.mounts
             ],
             "Tmpfs": {_TMP: self._tmp_options},
@@ -340,6 +351,8 @@ _FIXED_OPTIONS: tuple[tuple[str, str | None], ...] = (
 def shared_memory(spec: ServerSpec) -> int:
     """Size of /dev/shm: what the plan needs, within half of the memory it counts against."""
     wanted = spec.shared_memory_bytes or _SHARED_MEMORY_BYTES
+    if _ENGINES & set(spec.backends):
+        wanted = max(wanted, _ENGINE_SHARED_MEMORY_BYTES)
     if spec.memory_bytes:
         wanted = min(wanted, spec.memory_bytes // 2)
     return max(wanted, _MIN_SHARED_MEMORY_BYTES)

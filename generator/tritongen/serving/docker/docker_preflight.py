@@ -1,6 +1,7 @@
 """What stands in the way of a container, found without starting anything."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,12 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.serving.docker.container_settings import MODELS, repository_mounts, shared_memory
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, describe, image_for
-from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
+from tritongen.serving.preflight import (
+    flag_findings,
+    network_findings,
+    repository_findings,
+    weakness_findings,
+)
 from tritongen.serving.protocol import ServerSpec
 
 if TYPE_CHECKING:
@@ -87,9 +93,11 @@ def image_findings(spec: ServerSpec, engine: DockerEngine) -> Iterator[Finding]:
     reference = choice.reference
     image = describe(engine, reference)
     if image is None:
+        yield from flag_findings(spec, _tagged_release(reference))
         yield from _pullable(engine.client(), choice)
         return
     yield from weakness_findings(spec, image.release or image.server)
+    yield from flag_findings(spec, image.release or image.server)
     message = f"image {reference}: {choice.reason}; it is here and is not pulled over"
     yield finding("TG854", Severity.INFO, message)
     if image.architecture and facts.architecture and image.architecture != facts.architecture:
@@ -106,6 +114,12 @@ def image_findings(spec: ServerSpec, engine: DockerEngine) -> Iterator[Finding]:
     if image.release and spec.release and image.release != spec.release:
         message = f"planned for Triton {spec.release}, {reference} holds {image.release}"
         yield finding("TG844", Severity.WARNING, message)
+
+
+def _tagged_release(reference: str) -> str:
+    """The release in an image's tag, empty where it says none."""
+    found = re.search(r":(\d\d\.\d\d)-", reference)
+    return found[1] if found else ""
 
 
 def _pullable(client: "DockerClient", choice: ImageChoice) -> Iterator[Finding]:

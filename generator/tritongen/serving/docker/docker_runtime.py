@@ -3,7 +3,7 @@
 import logging
 import os
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from tritongen.serving.docker.container_settings import (
     PROJECT,
     SERVER,
     ContainerSettings,
+    Mount,
     repository_mounts,
 )
 from tritongen.serving.docker.docker_engine import (
@@ -30,7 +31,7 @@ from tritongen.serving.docker.images import PYTHON_LABEL, ImageFacts, describe, 
 from tritongen.serving.growing_log import new_log
 from tritongen.serving.orphans import FoundServer
 from tritongen.serving.preflight import choose_ports, endpoints, port_findings, refuse_taken
-from tritongen.serving.protocol import ServerSpec, new_state
+from tritongen.serving.protocol import CUDA_POOL, PINNED_POOL, ServerSpec, new_state
 from tritongen.system.files import translated
 from tritongen.triton.server import ApiKeys, RuntimeName, ServerState
 
@@ -41,6 +42,20 @@ if TYPE_CHECKING:
 # Another program may take a free port between the choice and the start.
 _PORT_ATTEMPTS = 3
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class UserChoices:
+    """What the user wished of a container; pools of 0 bytes were left to Triton."""
+
+    user: str
+    read_only: bool
+    pinned_pool_bytes: int = 0
+    cuda_pool_bytes: int = 0
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 class DockerRuntime:
@@ -98,6 +113,11 @@ class DockerRuntime:
         image = self._present(image_for(spec).reference)
         with translated(spec.log):
             new_log(spec.log).close()
+        for folder, _ in spec.kept:
+            with translated(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+                # The container's user is another; nobody else gets into the folder around it.
+                folder.chmod(0o777)
         fixed = spec.ports
         for attempt in range(_PORT_ATTEMPTS):
             if facts.local:
@@ -120,8 +140,8 @@ class DockerRuntime:
         server = self.find(state)
         return server if server is not None and server.alive() else None
 
-    def user_choices(self, state: ServerState) -> tuple[str, bool] | None:
-        """User and read-only root of the container of a state file; None when it is gone.
+    def user_choices(self, state: ServerState) -> "UserChoices | None":
+        """What was wished of the container of a state file; None when it is gone.
 
         Raises:
             EnvironmentProblem: TG840.
@@ -129,9 +149,16 @@ class DockerRuntime:
         container = self.engine.container(state.container)
         if container is None:
             return None
-        attributes = container.attrs
-        read_only = bool(attributes["HostConfig"]["ReadonlyRootfs"])
-        return str(attributes["Config"]["User"]), read_only
+        config = container.attrs["Config"]
+        words = [word.partition("=") for word in config["Cmd"] or ()]
+        given = {name.removeprefix("--"): value for name, _, value in words}
+        return UserChoices(
+            str(config["User"]),
+            bool(container.attrs["HostConfig"]["ReadonlyRootfs"]),
+            # Each GPU's has the same size behind its number.
+            _number(given.get(PINNED_POOL, "")),
+            _number(given.get(CUDA_POOL, "").rpartition(":")[2]),
+        )
 
     def find(self, state: ServerState) -> "DockerServer | None":
         """The container of a state file, also one that has ended; None when it is gone.
@@ -206,11 +233,12 @@ def _settings(spec: ServerSpec, facts: EngineFacts | None) -> ContainerSettings:
             where=str(spec.repository),
             details=[f"{link.path} {link.reason}" for link in bad[1:]],
         )
+    kept = (Mount(str(folder), place, writable=True) for folder, place in spec.kept)
     return ContainerSettings(
         spec=spec,
         image=image_for(spec).reference,
         server=_new_name(),
-        mounts=mounts,
+        mounts=(*mounts, *kept),
         keys=ApiKeys.new(),
         engine_cpus=facts.cpus if facts else None,
     )

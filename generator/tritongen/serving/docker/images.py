@@ -23,9 +23,12 @@ _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}")
 _FLAVOURS = {"vllm": "vllm-python-py3", "tensorrtllm": "trtllm-python-py3"}
 # What every official `-py3` image holds and the registry of backends does not describe.
 _ALWAYS = frozenset({"ensemble", "identity", "square", "repeat", "dali", "python"})
+# What the images of one backend hold beside it.
+_BESIDE = frozenset({"ensemble", "python"})
 # Set in official images.
 _RELEASE_VARIABLE = "NVIDIA_TRITON_SERVER_VERSION"
 _SERVER_VARIABLE = "TRITON_SERVER_VERSION"
+_CUDA_VARIABLE, _DRIVER_VARIABLE = "CUDA_VERSION", "CUDA_DRIVER_VERSION"
 _BACKENDS_LABEL = "tritongen.image.backends"
 PYTHON_LABEL = "tritongen.image.python-backends"
 
@@ -41,6 +44,8 @@ class ImageFacts:
         backends: that it holds, None when it does not say.
         python_backends: of those, the ones that run a process for each instance.
         entry: `tritonserver` is, or may be, on its PATH.
+        cuda: version of its CUDA, empty when it does not say.
+        driver: of NVIDIA that this CUDA was made for, empty when it does not say.
     """
 
     architecture: str
@@ -49,6 +54,8 @@ class ImageFacts:
     backends: frozenset[str] | None = None
     python_backends: frozenset[str] = frozenset({"python"})
     entry: bool = True
+    cuda: str = ""
+    driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +161,13 @@ def official_image(release: str, backends: tuple[str, ...]) -> str:
     """
     tag = release or _default()
     flavours = {_FLAVOURS[name] for name in backends if name in _FLAVOURS}
-    others = set(backends) - set(_FLAVOURS) - _ALWAYS
+    others = set(backends) - set(_FLAVOURS) - (_BESIDE if flavours else _ALWAYS)
     if len(flavours) > 1 or (flavours and others):
         raise EnvironmentProblem(
             "TG852", f"no image of {tag} holds {', '.join(sorted(set(backends)))} together"
         )
-    absent = [name for name in sorted(others) if not _ships(tag, name)]
+    wanted = others or set(backends) & set(_FLAVOURS)
+    absent = [name for name in sorted(wanted) if not _ships(tag, name)]
     if absent:
         known = releases_with(backends)
         fix = f"Set target.triton to one of {known[0]} … {known[-1]}." if known else ""
@@ -189,11 +197,9 @@ def _ships(release: str, backend: str) -> bool:
 
 
 def releases_with(backends: tuple[str, ...]) -> tuple[str, ...]:
-    """Known releases whose `-py3` image holds every one of the backends, oldest first."""
+    """Known releases of which an image holds every one of the backends, oldest first."""
     return tuple(
-        release.tag
-        for release in RELEASES
-        if all(_ships(release.tag, name) for name in backends if name not in _FLAVOURS)
+        release.tag for release in RELEASES if all(_ships(release.tag, name) for name in backends)
     )
 
 
@@ -220,6 +226,8 @@ def describe(engine: DockerEngine, reference: str) -> ImageFacts | None:
         backends=frozenset(own.split()) if own else None,
         python_backends=frozenset((labels.get(PYTHON_LABEL) or "python").split()),
         entry=known,
+        cuda=variables.get(_CUDA_VARIABLE, ""),
+        driver=variables.get(_DRIVER_VARIABLE, ""),
     )
 
 

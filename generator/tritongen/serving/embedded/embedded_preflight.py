@@ -9,12 +9,18 @@ from types import MappingProxyType
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.lock import CACHE
 from tritongen.serving.embedded.fetch import TRITON_VERSION, check_machine
 from tritongen.serving.embedded.layout import BACKENDS, check_python
-from tritongen.serving.preflight import network_findings, repository_findings, weakness_findings
+from tritongen.serving.preflight import (
+    flag_findings,
+    network_findings,
+    repository_findings,
+    weakness_findings,
+)
 from tritongen.serving.protocol import ServerSpec
 from tritongen.serving.reaper import SHARED_MEMORY
-from tritongen.system.machine import memory_left, ptrace_scope
+from tritongen.system.machine import memory_left, own_cpus, ptrace_scope
 from tritongen.system.process_usage import available_bytes
 
 # Packages that a backend imports inside the server, and the extra that brings them.
@@ -27,6 +33,8 @@ PACKAGES: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
         "pytorch": (("numpy", "torch"), "torch"),
     }
 )
+# The one response cache that it ships.
+_CACHE = "local"
 # What the Docker Engine gives a container: Triton's Python backend starts with it.
 _MIN_SHARED_MEMORY_BYTES = 64 << 20
 _TRACING_BY_ROOT = 2  # 3 is for nobody
@@ -66,6 +74,7 @@ def findings(spec: ServerSpec) -> tuple[Finding, ...]:
         *backend_findings(spec),
         *network_findings(spec),
         *weakness_findings(spec, TRITON_VERSION),
+        *flag_findings(spec, TRITON_VERSION),
         *resource_findings(spec),
     )
 
@@ -86,13 +95,18 @@ def backend_findings(spec: ServerSpec) -> Iterator[Finding]:
                     f"backend {backend!r} needs the package {package}",
                     fix=f"{sys.executable} -m pip install 'tritongen[{extra}]'" if extra else "",
                 )
+    for flag, value in (*spec.flags, *spec.wishes):
+        kind = value.partition(",")[0]
+        if flag == CACHE and kind != _CACHE:
+            message = f"the embedded runtime has no response cache {kind!r}, only {_CACHE!r}"
+            yield finding("TG806", Severity.ERROR, message)
     if spec.gpus:
         yield finding("TG806", Severity.ERROR, "the embedded runtime serves on CPUs only")
 
 
 def resource_findings(spec: ServerSpec) -> Iterator[Finding]:
     """Cores and memory that were planned for and are not here."""
-    mine = os.sched_getaffinity(0)
+    mine = own_cpus()
     if spec.cores is not None and spec.cores > len(mine):
         yield finding(
             "TG316", Severity.WARNING, f"planned for {spec.cores} cores, {len(mine)} are here"

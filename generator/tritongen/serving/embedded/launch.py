@@ -14,6 +14,7 @@ from tritongen.serving.embedded.layout import TritonLayout
 from tritongen.serving.growing_log import new_log
 from tritongen.serving.protocol import ServerSpec, server_arguments
 from tritongen.system.files import translated
+from tritongen.system.machine import own_cpus, pin
 from tritongen.system.processes import LABEL, PROJECT, SERVER, prefer_for_oom_kill, region_prefix
 from tritongen.system.user_cache import cache_folder, private_folder
 from tritongen.triton.server import ApiKeys
@@ -75,7 +76,7 @@ def cpus_for(spec: ServerSpec) -> frozenset[int]:
 
     `cores` takes the first ones of this process's own set.
     """
-    mine = sorted(os.sched_getaffinity(0))
+    mine = sorted(own_cpus())
     if spec.cpuset:
         return frozenset(spec.cpuset) & frozenset(mine)
     if spec.cores is not None and spec.cores < len(mine):
@@ -89,12 +90,12 @@ def _pinned(cpus: frozenset[int]) -> Iterator[None]:
     if not cpus:
         yield
         return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
+    before = own_cpus()
+    pin(cpus)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        pin(before)
 
 
 def launch(

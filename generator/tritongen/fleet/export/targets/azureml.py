@@ -4,10 +4,16 @@
 tensors only; whoever holds the endpoint's key reaches its control calls, too.
 `deployment-container.yml` runs the plan's image with the plan's flags as a user without rights, and
 closes these calls behind a key that each container draws at its start. The number of requests at a
-time comes from the plan, since Azure's default of 1 starves Triton. `autoscale.json` has a profile
-for weekdays and one for the weekend; its CPU thresholds are shares of what the service's threads
-can reach on the machine's virtual CPUs. A planned machine type that managed endpoints do not offer
-is replaced by the cheapest that fits, and told.
+time comes from the plan, since Azure's default of 1 starves Triton. A planned machine type that
+managed endpoints do not offer is replaced by the cheapest that fits, and told.
+
+**Models** are registered with the deployment; another repository is another version. **Update:**
+give the deployment another `name`, create it beside the old one, and send it a share of the
+requests: `az ml online-endpoint update --name ENDPOINT --traffic "OLD=90 NEW=10"`. **Undo:** all
+traffic back to the old one, which stays until you delete it. **Scale:** `autoscale.json` has a
+profile for weekdays and one for the weekend; its CPU thresholds are shares of what the service's
+threads can reach on the machine's virtual CPUs. **Observe:** `tritongen probe -u https://ENDPOINT…`
+measures what is deployed; Azure's own metrics show the CPUs.
 """
 
 import math
@@ -22,7 +28,7 @@ from tritongen.fleet.catalogue import (
     AZUREML_REQUESTS_PER_S,
     AZUREML_TIMEOUT_S,
 )
-from tritongen.fleet.export.deployment import CLOSING_FLAGS, KEY_DRAWN, Deployment, Service
+from tritongen.fleet.export.deployment import CLOSING_FLAGS, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
 from tritongen.model.findings import Finding, Severity, finding
 
@@ -87,7 +93,7 @@ def _dockerfile(service: Service, deployment: Deployment) -> str:
     values = {
         "service": service,
         "folder": PurePosixPath(deployment.repository).name,
-        "drawn": KEY_DRAWN,
+        "prepared": box.prepared,
         "arguments": [*CLOSING_FLAGS, *map(shlex.quote, flags)],
     }
     return render("azureml/Dockerfile.j2", values)
@@ -136,13 +142,17 @@ def cpu_thresholds(service: Service, deployment: Deployment) -> tuple[int, int]:
     """
     share, vcpus = 1.0, deployment.machine_vcpus
     if vcpus is not None and service.total_threads:
-        threads = min(service.total_threads, service.container.cpus or service.total_threads)
+        threads = min(service.total_threads, service.container.cores or service.total_threads)
         share = min(1.0, threads / vcpus)
     return max(1, round(_OUT_PERCENT * share)), max(1, round(_IN_PERCENT * share))
 
 
 def azureml_findings(deployment: Deployment) -> Iterator[Finding]:
     """Errors are what Azure refuses or what could never scale."""
+    if deployment.base_image:
+        message = "Azure ML mounts a registered model, and builds container/Dockerfile itself"
+        fix = "Name Triton's image with its tag or digest: --image NAME:TAG."
+        yield finding("TG762", Severity.ERROR, message, fix=fix, path="deployment-container.yml")
     for service in deployment.services:
         folder = folder_of(service, deployment)
         if not AZUREML_NAME.fullmatch(service.name):

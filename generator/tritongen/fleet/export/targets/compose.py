@@ -1,16 +1,22 @@
 """Docker Compose: Triton with Prometheus and Grafana on one machine.
 
 Everything listens on the loopback only, and what loads models, shares memory, traces or logs is
-closed behind a key that each container draws at its start. `docker compose up --detach --wait`
-returns when every model is ready; Grafana is at http://127.0.0.1:3000, Prometheus at
-http://127.0.0.1:9090. After another `tritongen build`, export again: the label with the
-repository's digest makes Compose start a new container. Variables replace image, CPUs, ports and
+closed behind a key that each container draws at its start. Variables replace image, CPUs, ports and
 the repository's place; on a machine with fewer CPUs than planned, set `TRITON_CPUS`. This export
 lies in `compose/`.
+
+**Models** are read from the repository's own folder, mounted read-only, or lie in the image with
+`--image NAME`. **Update:** after another `tritongen build`, export again: the label with the
+repository's digest makes Compose start a new container. One machine has one Triton, so that
+requests of these seconds are lost; Swarm and Kubernetes lose none. **Undo:** build and export the
+older commit; with `--image` its image is still there. **Scale:** not at all. **Observe:** `docker
+compose up --detach --wait` returns when every model is ready; Grafana is at http://127.0.0.1:3000,
+Prometheus at http://127.0.0.1:9090, its alerts are of the goals' budgets.
 """
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.model_files import image_files
 from tritongen.fleet.export.monitoring import GRAFANA_IMAGE, PROMETHEUS_IMAGE, monitoring_files
 
 
@@ -35,6 +41,7 @@ def compose_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """Everything that `docker compose up` needs beside the repository."""
     return (
         ExportFile("compose.yaml", render("compose/compose.yaml.j2", stack_values(deployment))),
+        *image_files(deployment),
         *monitoring_files(deployment, dns=False),
     )
 

@@ -1,85 +1,29 @@
 """Kubernetes with KEDA: the same workload, scaled by Prometheus and by the week's schedule.
 
-The workload of `kubernetes`, scaled by KEDA's Prometheus trigger on the same wait, and by cron
-triggers where the plan has more replicas at some hours of the week than at others. Set
-`serverAddress` to your Prometheus if it is not the chart's.
+What `kubernetes` writes, with the overlay `autoscale-keda` on instead of `autoscale-hpa`: KEDA's
+Prometheus trigger follows the same wait, and cron triggers the plan where it has more replicas at
+some hours of the week than at others. `serverAddress` is that of the Prometheus Operator in the
+namespace `monitoring`; a Prometheus that does not answer leaves the replicas as they are.
 """
 
 from collections.abc import Iterator
 
-from tritongen.fleet.export.deployment import Deployment, Replicas, Service
-from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
-from tritongen.fleet.export.monitoring import queue_mean
-from tritongen.fleet.export.targets.kubernetes import (
-    kustomization,
-    late_waits,
-    network_policy,
-    period,
-    pod_labels,
-    workload,
-)
+from tritongen.fleet.export.cluster import late_waits, whole_nodes
+from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget
+from tritongen.fleet.export.overlays import KEDA, cluster_files
 from tritongen.model.findings import Finding
-
-# Where the chart prometheus-community/prometheus answers.
-_PROMETHEUS = "http://prometheus-server.monitoring.svc"
-_DAYS = 7
 
 
 def keda_files(deployment: Deployment) -> tuple[ExportFile, ...]:
-    """The workload of Kubernetes with a ScaledObject instead of the HPA."""
-    values = {
-        "services": deployment.services,
-        "period": period,
-        "prometheus": _PROMETHEUS,
-        "time_zone": deployment.time_zone,
-        "query": _queue_query,
-        "windows": windows,
-    }
-    return (
-        workload(deployment),
-        network_policy(deployment, pod_labels, (8000, 8001)),
-        ExportFile("scaledobject.yaml", render("keda/scaledobject.yaml.j2", values)),
-        kustomization("deployment.yaml", "networkpolicy.yaml", "scaledobject.yaml"),
-    )
+    """The files of Kubernetes, a ScaledObject in the HPA's place."""
+    return cluster_files(deployment, KEDA)
 
 
 def keda_findings(deployment: Deployment) -> Iterator[Finding]:
     """Errors are waits at which KEDA would add replicas too late for the goal."""
-    return late_waits(deployment, "scaledobject.yaml", "ScaledObject")
-
-
-def _queue_query(service: Service) -> str:
-    pods = f'pod=~"{service.name}-[a-z0-9]+-[a-z0-9]+"'
-    return f"max({queue_mean(pods, 'pod, model')})"
-
-
-def windows(replicas: Replicas) -> Iterator[tuple[str, str, int]]:
-    """Cron start, cron end and replicas wherever more than the least are planned."""
-    if not replicas.hourly:
-        return
-    days = [tuple(replicas.hourly[24 * day : 24 * day + 24]) for day in range(_DAYS)]
-    groups: list[tuple[str, tuple[int, ...]]] = []
-    if len(set(days[:5])) == 1:
-        groups.append(("1-5", days[0]))
-        rest = range(5, _DAYS)
-    else:
-        rest = range(_DAYS)
-    # Cron counts from Sunday, the plan from Monday.
-    groups += [(str((day + 1) % _DAYS), days[day]) for day in rest]
-    for name, hours in groups:
-        for first, last, count in _runs(hours, replicas.least):
-            end = f"0 {last} * * {name}" if last < 24 else f"59 23 * * {name}"
-            yield f"0 {first} * * {name}", end, count
-
-
-def _runs(hours: tuple[int, ...], least: int) -> Iterator[tuple[int, int, int]]:
-    """(first hour, hour after the last, replicas) of each stretch above the least."""
-    first = 0
-    for hour in range(1, len(hours) + 1):
-        if hour == len(hours) or hours[hour] != hours[first]:
-            if hours[first] > least:
-                yield first, hour, hours[first]
-            first = hour
+    yield from whole_nodes(deployment, "deployment.yaml", "Deployment")
+    yield from late_waits(deployment, f"{KEDA}/scaledobject.yaml", "ScaledObject")
 
 
 TARGET = ExportTarget(
@@ -87,4 +31,5 @@ TARGET = ExportTarget(
     files=keda_files,
     deploy=("kubectl apply -k .",),
     findings=keda_findings,
+    copies=True,
 )

@@ -1,159 +1,56 @@
 """Kubernetes: Deployments with Services and disruption budgets, scaled by an HPA.
 
-The HPA follows the mean wait of a request for a free instance, of the model that waits longest; the
-rule for prometheus-adapter that makes the metric lies beside it. Requests equal limits in whole
-cores, so that a node with the static CPU manager gives the threads cores of their own. A new
-configuration is a new digest in the pod's annotations, and so a rolling update without a gap:
-preStop gives the Service five seconds to forget the pod, Triton finishes its requests, and the
-grace period covers both.
+**Models.** Each build lies in a folder of its own in the claim `NAME-models`; the Job of claim.yaml
+takes it from the stream that the export names, and only a complete copy gets its name. With
+`--image NAME` the image holds the models, for which the stream builds it; its tag is the
+repository's digest. With `s3://`, `gs://` or `as://` Triton reads them by itself, with the rights
+of the service account or with the keys of the secret `NAME-storage`. An init step holds what it
+finds against SHA256SUMS and refuses another repository (an object store is not checked: put
+`DIGEST` into its path).
+
+**Update and undo.** Another build is another pod, and a rolling update without a gap: preStop gives
+the Service ten seconds to forget the pod, Triton sends gRPC clients to a new connection every
+three, finishes its requests, and the grace period covers all of it. A gRPC stream that lasts longer
+than 33 s is ended. Triton has no such switch for HTTP: clients that keep their connections see 1 to
+8 resets in each update, measured on Kubernetes 1.34, and none that open a connection for each
+request; the overlay `gateway` balances requests instead. `kubectl rollout undo` serves what it
+served before, as long as its folder or image is there.
+
+**Scale.** The HPA follows the mean wait of a request for a free instance, of the model that waits
+longest; values for prometheus-adapter that make the metric lie beside it. The overlay
+`autoscale-keda` asks Prometheus by itself. A fixed number of replicas has no autoscaler. Requests
+equal limits in whole cores, so that a node with the static CPU manager gives the threads cores of
+their own. With one replica, a drain takes the service until the next pod serves.
+
+**Observe.** The overlay `monitoring` needs the Prometheus Operator: it scrapes every 15 s, records
+and alerts as Compose and Swarm do, and gives Grafana's sidecar the dashboard. Without it Prometheus
+finds the pods by their annotations.
 
 Each container draws a key of its own at its start, for the APIs that nobody shall use: shared
 memory, the model repository (its index, loading, unloading), traces and logging. networkpolicy.yaml
 opens the metrics to Prometheus in the namespace `monitoring` alone; it takes a network that
-enforces policies, such as Calico or Cilium. Prometheus finds the pods by their annotations.
+enforces policies, such as Calico or Cilium. The overlay `cpu` or `gpu` places pods on the planned
+machine type.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from tritongen.errors import InvalidInputError
-from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
-from tritongen.fleet.export.monitoring import queue_mean
-from tritongen.model.findings import Finding, Severity, finding
-
-_CLAIM = "pvc://"
-# What Triton reads by itself.
-_REMOTE = ("s3://", "gs://", "as://")
-# The longest mean wait over models, as prometheus-adapter writes its placeholders.
-_ADAPTER_QUERY = (
-    f"max by (<<.GroupBy>>) ({queue_mean('<<.LabelMatchers>>', '<<.GroupBy>>, model')})"
-)
+from tritongen.fleet.export.cluster import late_waits, whole_nodes
+from tritongen.fleet.export.deployment import Deployment
+from tritongen.fleet.export.export_target import ExportFile, ExportTarget
+from tritongen.fleet.export.overlays import HPA, cluster_files
+from tritongen.model.findings import Finding
 
 
 def kubernetes_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """Deployments, an HPA on the time in the queue, and the metric that it needs."""
-    values = {"services": deployment.services, "period": period}
-    return (
-        workload(deployment),
-        network_policy(deployment, pod_labels, (8000, 8001)),
-        ExportFile("hpa.yaml", render("kubernetes/hpa.yaml.j2", values)),
-        ExportFile(
-            "prometheus-adapter.yaml",
-            render("kubernetes/prometheus-adapter.yaml.j2", {"query": _ADAPTER_QUERY}),
-        ),
-        kustomization("deployment.yaml", "networkpolicy.yaml", "hpa.yaml"),
-    )
+    return cluster_files(deployment, HPA)
 
 
 def kubernetes_findings(deployment: Deployment) -> Iterator[Finding]:
     """Errors are waits at which the HPA would add replicas too late for the goal."""
-    return late_waits(deployment, "hpa.yaml", "HorizontalPodAutoscaler")
-
-
-def late_waits(deployment: Deployment, path: str, kind: str) -> Iterator[Finding]:
-    """Services whose autoscaler would add replicas when the goal is missed already."""
-    for service in deployment.services:
-        goal, wait = service.latency_ms, service.queue_target_us
-        if goal is not None and wait >= goal * 1000:
-            where = f"{kind}/{service.name}"
-            message = (
-                f"{where} adds replicas when requests wait {wait:g} µs; the goal is {goal:g} ms"
-            )
-            yield finding("TG759", Severity.ERROR, message, path=path, field=where)
-
-
-def workload(deployment: Deployment) -> ExportFile:
-    """Deployments, Services and disruption budgets."""
-    claim, _, path = deployment.storage.removeprefix(_CLAIM).partition("/")
-    values = {
-        "name": deployment.name,
-        "services": deployment.services,
-        "digest": deployment.digest,
-        "claim": claim if deployment.storage.startswith(_CLAIM) else "",
-        "claim_path": path,
-        "arguments": {one.name: _arguments(one, deployment) for one in deployment.services},
-        "requests": requests,
-        "limits": limits,
-        "mebibytes": mebibytes,
-        "scaled": True,
-    }
-    return ExportFile("deployment.yaml", render("kubernetes/deployment.yaml.j2", values))
-
-
-def network_policy(
-    deployment: Deployment,
-    labels: Callable[[Service], Mapping[str, str]],
-    ports: tuple[int, int],
-) -> ExportFile:
-    """Lets everybody ask the models, and only Prometheus read the metrics.
-
-    Args:
-        deployment: what is deployed.
-        labels: of a service's pods.
-        ports: of HTTP and gRPC.
-    """
-    values = {"services": deployment.services, "labels": labels, "ports": ports}
-    text = render("kubernetes/networkpolicy.yaml.j2", values)
-    return ExportFile("networkpolicy.yaml", text)
-
-
-def pod_labels(service: Service) -> dict[str, str]:
-    """By which a service's pods are found."""
-    return {"app.kubernetes.io/name": "triton", "app.kubernetes.io/instance": service.name}
-
-
-def kustomization(*resources: str) -> ExportFile:
-    """What `kubectl apply -k` reads."""
-    text = render("kubernetes/kustomization.yaml.j2", {"resources": list(resources)})
-    return ExportFile("kustomization.yaml", text)
-
-
-def _arguments(service: Service, deployment: Deployment) -> tuple[str, ...]:
-    storage = deployment.storage
-    if storage.startswith(_CLAIM):
-        return service.container.command
-    if not storage.startswith(_REMOTE):
-        raise InvalidInputError(
-            "TG762",
-            f"the storage {storage!r} is none that Triton or a volume offers",
-            fix="Name pvc://CLAIM[/PATH], s3://…, gs://… or as://….",
-        )
-    # What stands before the flags is the program, where the image's own entry point runs it.
-    return tuple(
-        f"--model-repository={storage}" if one.startswith("--model-repository=") else one
-        for one in service.container.command
-    )
-
-
-def requests(service: Service) -> dict[str, str]:
-    """What the scheduler sets aside: whole cores, so that a static CPU manager pins them."""
-    return _resources(service, service.container.memory_request_bytes)
-
-
-def limits(service: Service) -> dict[str, str]:
-    """What a container may use at most."""
-    return _resources(service, service.container.memory_bytes)
-
-
-def _resources(service: Service, memory_bytes: int | None) -> dict[str, str]:
-    box = service.container
-    wanted = {
-        "cpu": str(box.cpus or ""),
-        "memory": mebibytes(memory_bytes) if memory_bytes else "",
-        "nvidia.com/gpu": str(box.gpus or ""),
-    }
-    return {name: text for name, text in wanted.items() if text}
-
-
-def mebibytes(size: int) -> str:
-    """A Kubernetes quantity."""
-    return f"{math.ceil(size / 2**20)}Mi"
-
-
-def period(seconds: float) -> int:
-    """An autoscaler's interval; Kubernetes admits 1 to 1800 s."""
-    return max(1, min(1800, int(seconds)))
+    yield from whole_nodes(deployment, "deployment.yaml", "Deployment")
+    yield from late_waits(deployment, f"{HPA}/hpa.yaml", "HorizontalPodAutoscaler")
 
 
 TARGET = ExportTarget(
@@ -161,4 +58,5 @@ TARGET = ExportTarget(
     files=kubernetes_files,
     deploy=("kubectl apply -k .",),
     findings=kubernetes_findings,
+    copies=True,
 )

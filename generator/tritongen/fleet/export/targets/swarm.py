@@ -7,16 +7,23 @@ request that was not answered to another replica, and lets health, descriptions,
 requests through, over HTTP and gRPC alike, and nothing else. Requests above 128 KiB are not sent
 again. Each replica closes the rest behind a key of its own, too, which it draws at its start.
 
-Configurations are Swarm configs with their digest in the name: `docker stack deploy` with a changed
-one starts new replicas first, waits for their health and stops the old ones; a failed update is
-rolled back. A test sends 15 HTTP and 15 gRPC requests a second through an update and loses none;
-when a replica is killed, it admits three failures. Weights are read from `MODEL_REPOSITORY`, under
-the same path on every node.
+**Models.** Configurations are Swarm configs with their digest in the name; weights are read from
+`MODEL_REPOSITORY`, under the same path on every node. With `--image NAME` the image holds both, and
+every node finds it in a registry. **Update:** `docker stack deploy` with another build starts new
+replicas first, waits for their health and stops the old ones; a failed update is rolled back.
+**Undo:** `docker service rollback` serves the configurations that were served before, and with
+`--image` the weights, too. **Scale:** Swarm has no autoscaler: as many replicas as the planned peak
+needs, or `docker service scale`. A test sends 10,000 requests (HTTP that keeps its connections,
+HTTP with a connection each, gRPC, gRPC with a stream each) through scaling out and in, an update
+and its undoing, on one node, and loses none; when a replica is killed, another admits three
+failures. A stream that is kept for many requests stays with its replica and is refused once that
+ends: open another.
+
+**Observe.** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
+the stack reaches, and Grafana, whose password is a secret of Swarm's that you make first.
 
 Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
 Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
-`docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only the stack
-reaches, and Grafana, whose password is a secret of Swarm's that you make first.
 """
 
 import hashlib
@@ -24,6 +31,7 @@ import re
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.model_files import image_files
 from tritongen.fleet.export.monitoring import monitoring_files
 from tritongen.fleet.export.targets.compose import stack_values
 
@@ -48,6 +56,7 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     return (
         ExportFile("stack.yaml", render("swarm/stack.yaml.j2", values)),
         ExportFile("haproxy.cfg", gateway),
+        *image_files(deployment),
         ExportFile("monitoring.yaml", render("swarm/monitoring.yaml.j2", values)),
         *watched,
     )

@@ -1,0 +1,201 @@
+"""The engine arguments of a vLLM model: `model.json`, and the adapters beside it.
+
+vLLM is given every key as it stands. Which keys it knows depends on its version, so that an unknown
+one is an error nowhere here; a key that looks like a known one misspelt is told.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.reading import ModelSource
+from tritongen.model.engine_facts import VLLM_MEMORY_SHARE, VllmFacts
+from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
+from tritongen.model.findings import Finding, Severity
+from tritongen.system.paths import read_head
+
+VLLM_FILE = "model.json"
+ADAPTERS_FILE = "multi_lora.json"
+# Chosen: a few keys take some hundred bytes.
+_MAX_BYTES = 1 << 20
+_MARKS = re.compile(
+    rb'"(?:model"\s*:\s*"|gpu_memory_utilization"|tensor_parallel_size"|max_model_len")'
+)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    """What a key takes; a number within bounds, `low` itself admitted where it is a whole one."""
+
+    kinds: tuple[type, ...]
+    words: str
+    low: float | None = None
+    high: float | None = None
+
+    def takes(self, value: object) -> bool:
+        """Whether vLLM takes the value; it turns no text into a number."""
+        if isinstance(value, bool):
+            return bool in self.kinds
+        if not isinstance(value, self.kinds):
+            return False
+        if self.low is None or not isinstance(value, int | float):
+            return True
+        return self.low <= value <= (self.high if self.high is not None else value)
+
+
+_TEXT = _Argument((str,), "a text")
+_SWITCH = _Argument((bool,), "true or false")
+_COUNT = _Argument((int,), "a whole number of at least 1", 1)
+_GPUS = _Argument((int,), "a whole number from 1 to 4096", 1, 4096)
+_LENGTH = _Argument((int, str), "a whole number of at least 1, or a text such as 16k", 1)
+_SHARE = _Argument((int, float), "a number above 0 and up to 1", 1e-9, 1)
+# Of the arguments that stay from one version to the next.
+_ARGUMENTS: Mapping[str, _Argument] = {
+    "model": _TEXT,
+    "tokenizer": _TEXT,
+    "dtype": _TEXT,
+    "quantization": _TEXT,
+    "kv_cache_dtype": _TEXT,
+    "download_dir": _TEXT,
+    "served_model_name": _Argument((str, list), "a text, or a list of texts"),
+    "tensor_parallel_size": _GPUS,
+    "pipeline_parallel_size": _GPUS,
+    "max_num_seqs": _COUNT,
+    "max_num_batched_tokens": _COUNT,
+    "max_lora_rank": _COUNT,
+    "max_loras": _COUNT,
+    "block_size": _COUNT,
+    "max_model_len": _LENGTH,
+    "gpu_memory_utilization": _SHARE,
+    "swap_space": _Argument((int, float), "a number of GiB from 0 on", 0),
+    "cpu_offload_gb": _Argument((int, float), "a number of GiB from 0 on", 0),
+    "enforce_eager": _SWITCH,
+    "enable_prefix_caching": _SWITCH,
+    "enable_chunked_prefill": _SWITCH,
+    "trust_remote_code": _SWITCH,
+    "disable_log_stats": _SWITCH,
+    # The backend reads this one itself, as a text, too.
+    "enable_lora": _Argument((bool, str), "true or false"),
+}
+
+
+def is_vllm(head: bytes) -> bool:
+    """Whether a `model.json` holds engine arguments, by what it begins with."""
+    return head.lstrip().startswith(b"{") and _MARKS.search(head) is not None
+
+
+def read_vllm(source: ModelSource) -> ModelFacts:
+    """The facts of one file; no weights are looked at.
+
+    Raises:
+        DamagedError: TG102, it is no JSON object.
+        OSError: it cannot be opened.
+    """
+    facts = with_arguments(source.facts, _object(source.file))
+    files, more = _adapters(source, facts.vllm is not None and facts.vllm.lora)
+    versions = (ModelVersion(source.version, files),)
+    return replace(facts, versions=versions, findings=(*facts.findings, *more))
+
+
+def with_arguments(facts: ModelFacts, arguments: Mapping[str, Any]) -> ModelFacts:
+    """What the arguments say, and what is wrong with them."""
+    findings = list(_faults(facts, arguments))
+    wrong = {item.location.field for item in findings if item.severity is Severity.ERROR}
+    sound = {key: value for key, value in arguments.items() if key not in wrong}
+    length = sound.get("max_model_len", 0)
+    vllm = VllmFacts(
+        model=sound.get("model", ""),
+        tensor_parallel=sound.get("tensor_parallel_size", 1),
+        pipeline_parallel=sound.get("pipeline_parallel_size", 1),
+        memory_share=float(sound.get("gpu_memory_utilization", VLLM_MEMORY_SHARE)),
+        max_length=length if isinstance(length, int) else 0,
+        statistics=not sound.get("disable_log_stats", False),
+        lora=str(sound.get("enable_lora", False)).lower() == "true",
+    )
+    producer = f"vLLM arguments for {vllm.model}" if vllm.model else "vLLM arguments"
+    return replace(facts, vllm=vllm, producer=producer, findings=(*facts.findings, *findings))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    text = read_head(path, _MAX_BYTES + 1)
+    if len(text) > _MAX_BYTES:
+        raise DamagedError(f"the file has more than {_MAX_BYTES >> 20} MiB")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"the file is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise DamagedError("the file holds no JSON object with engine arguments")
+    return found
+
+
+def _faults(facts: ModelFacts, arguments: Mapping[str, Any]) -> Iterator[Finding]:
+    """What vLLM would refuse, and what it may."""
+    tell = facts.finding
+    if "model" not in arguments:
+        fix = 'Write "model": the name on the hub, or the folder on the server.'
+        yield tell("TG152", 'no "model" is named', fix=fix, field="model")
+    for key, value in arguments.items():
+        known = _ARGUMENTS.get(key)
+        if known is None:
+            near = get_close_matches(key, _ARGUMENTS, n=1, cutoff=0.85)
+            if near:
+                message = f'"{key}" is not known here, and the engine refuses keys it does not know'
+                fix = f'Did you mean "{near[0]}"?'
+                yield tell("TG153", message, severity=Severity.WARNING, fix=fix, field=key)
+        elif not known.takes(value):
+            shown = json.dumps(value)[:60]
+            yield tell("TG152", f'"{key}" is {shown}; it takes {known.words}', field=key)
+    for key in ("model", "tokenizer"):
+        if isinstance(arguments.get(key), str):
+            yield from _path(facts, key, arguments[key])
+
+
+def _path(facts: ModelFacts, key: str, value: str) -> Iterator[Finding]:
+    """A folder must be where the server looks for it."""
+    tell = facts.finding
+    if value.startswith("/"):
+        if not os.path.lexists(value):
+            message = f'"{key}" is {value}, which is not on this machine'
+            fix = "The server must have it there: in its image, or mounted into the container."
+            yield tell("TG154", message, severity=Severity.WARNING, fix=fix, field=key)
+    elif not value.strip():
+        yield tell("TG152", f'"{key}" is empty', field=key)
+    elif not _HUB_NAME.fullmatch(value):
+        message = f'"{key}" is {value}: the server looks for it from its own working directory'
+        fix = "Write the folder's whole path on the server, or a name on the hub."
+        yield tell("TG154", message, severity=Severity.WARNING, fix=fix, field=key)
+
+
+def _adapters(source: ModelSource, wanted: bool) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:
+    """The file of adapters that `enable_lora` asks for, and paths in it that lead nowhere."""
+    path = source.file.with_name(ADAPTERS_FILE)
+    tell = source.facts.finding
+    if not source.holds(path):
+        if not wanted:
+            return (), ()
+        message = f'"enable_lora" is true, and there is no {ADAPTERS_FILE} beside {VLLM_FILE}'
+        return (), (tell("TG152", message, fix="Add it: adapter names with their folders."),)
+    name = path.relative_to(source.root).as_posix()
+    files = (FileRef(name, ADAPTERS_FILE, path.stat().st_size),)
+    try:
+        adapters = _object(path)
+    except DamagedError as error:
+        return files, (tell("TG152", f"{ADAPTERS_FILE}: {error.what}"),)
+    absent = [
+        f"{adapter}: {folder}"
+        for adapter, folder in adapters.items()
+        if not (isinstance(folder, str) and folder.startswith("/") and os.path.lexists(folder))
+    ]
+    if not absent:
+        return files, ()
+    message = f"{ADAPTERS_FILE} names folders that are not on this machine: {', '.join(absent[:4])}"
+    fix = "The server must have each under its whole path."
+    return files, (tell("TG154", message, severity=Severity.WARNING, fix=fix),)
