@@ -69,6 +69,14 @@ def add_server_options(parser: CommandParser) -> None:
             f"--{name}-port", type=port, default=usual, metavar="PORT",
             help="0 takes a free one (default: %(default)s)",
         )  # fmt: skip
+    _add_triton_options(parser)
+    parser.add_argument(
+        "--triton-wheel", type=Path, metavar="PATH", help="the embedded Triton's wheel, offline"
+    )
+
+
+def _add_triton_options(parser: CommandParser) -> None:
+    """What Triton itself is told, beside what was planned."""
     for name, what in (
         ("pinned", "of the machine, for copies to and from GPUs (Triton's own: 256MiB)"),
         ("cuda", "of each GPU, for the same (Triton's own: 64MiB)"),
@@ -92,9 +100,6 @@ def add_server_options(parser: CommandParser) -> None:
         "--server-flag", action="append", default=[], type=_server_flag, metavar="NAME=VALUE",
         help="of tritonserver, such as http-thread-count=16; may be repeated",
     )  # fmt: skip
-    parser.add_argument(
-        "--triton-wheel", type=Path, metavar="PATH", help="the embedded Triton's wheel, offline"
-    )
 
 
 _LOG_LEVELS = {
