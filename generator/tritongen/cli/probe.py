@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = f"""\
   tritongen probe --concurrency 8           every ready model of this project's server
-  tritongen probe -m ocr --concurrency 1:64 throughput and latency as concurrency doubles
+  tritongen probe -m ocr --concurrency 1:64   throughput and latency as concurrency doubles
   tritongen probe -m ocr --rate 100         open loop: latency at 100 requests a second
   tritongen probe -m ocr --find knee        where throughput stops growing
   tritongen probe -m ocr --goal 'p99<5ms'   greatest rate that holds the goal
