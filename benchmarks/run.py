@@ -53,6 +53,8 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark("simulation", "The simulated server", ("--triton",)),
     Benchmark("plan", "Planning machines and replicas", quick=("--models", "5")),
     Benchmark("week", "A week of traffic, replayed", quick=("--seconds", "21")),
+    Benchmark("roofline", "The roofline estimate held against a CPU"),
+    Benchmark("gpu", "On a GPU: what was planned and what is measured"),
     Benchmark("capacity", "Predicted against measured capacity"),
     Benchmark("server_start", "From the command to the first answer"),
     Benchmark("cpu_truth", "Threads that work against threads that were planned"),

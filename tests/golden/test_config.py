@@ -40,4 +40,5 @@ def test_config(case: str, update_golden: bool) -> None:
     lock = make_lock(plan, [outline(rendered)], known, CpuBudget(cores, None), document.intent)
     assert lock.server.environment == {name: item.value for name, item in plan.server.environment}
     assert lock.server.flags == tuple((name, item.value) for name, item in plan.server.flags)
+    assert lock.server.gpu_bytes == plan.server.gpu_bytes
     assert parse_lock_files(dict(lock_files(lock)), Path()) == lock

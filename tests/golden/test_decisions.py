@@ -31,6 +31,7 @@ from tritongen.model.evidence import (
 )
 from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat, PythonFacts
 from tritongen.model.findings import Finding
+from tritongen.model.graph_work import GraphWork, Work
 from tritongen.model.serving_plan import Planned, Reason, ServingPlan
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner import plan_serving
@@ -313,7 +314,68 @@ OTHERS: dict[str, Case] = {
         tuned=tuned("50 requests/s, p99 within 30 ms over http"),
     ),
 }  # fmt: skip
-ALL = {"batching": BATCHING, "splits": SPLITS, "others": OTHERS}
+# About a ResNet-50, and a model of a few small operators.
+LARGE = GraphWork(
+    Work(8_178_368_512, 189_239_616, 16_960_832, 147_533_632, 122, 9_633_792),
+    Work(8_178_368_512, 87_239_616, 16_960_832, 147_533_632, 0, 9_633_792),
+)
+SMALL = GraphWork(Work(9_472, 19_752, 283, 2_044, 8, 512), Work(9_472, 808, 283, 1_708, 0, 512))
+
+
+def on(card: str, rest: str = "") -> str:
+    return f"target: {{gpu: {card}}}\n{rest}"
+
+
+def works(work: GraphWork = LARGE, **changes: object) -> Trial:
+    return trial(work=work, **changes)  # type: ignore[arg-type]  # as above
+
+
+GPUS: dict[str, Case] = {
+    "no card": Case(GPU, trial=works()),
+    "memory alone": Case(on("{memory: 48GB}"), trial=works()),
+    **{
+        card: Case(on(card), trial=works())
+        for card in ("T4", "L4", "A10G", "A100-40", "H100", "B200")
+    },
+    "small on L4": Case(on("L4"), trial=works(SMALL)),
+    "not counted": Case(on("L4")),
+    "half precision": Case(
+        on("T4"), facts=replace(FACTS, precisions=(("FP16", 100),)), trial=works()
+    ),
+    "rate": Case(on("T4", goal("rate: 100")), trial=works()),
+    "rate and goal": Case(on("T4", goal("rate: 250, latency: 150ms")), trial=works()),
+    "too high a rate": Case(on("T4", goal("rate: 5000, latency: 50ms")), trial=works()),
+    "goal": Case(on("T4", goal("latency: 100ms")), trial=works()),
+    "goal that no batch fits": Case(on("T4", goal("latency: 5ms")), trial=works()),
+    "limit": Case(on("A100-40", goal("max_batch_size: 4")), trial=works()),
+    "rows of clients": Case(on("T4", goal("request_batch: 24, rate: 20")), trial=works()),
+    "not batched": Case(
+        on("L4"), trial=works(GraphWork(LARGE.first), proof=bound(BatchVerdict.DISPROVEN))
+    ),
+    "little memory": Case(on("{name: T4, memory: 1500MB}"), trial=works()),
+    "instances fixed": Case(on("T4", goal("instances: 3")), trial=works()),
+    "more instances than memory": Case(on("T4", goal("instances: 400")), trial=works()),
+    "larger than the card": Case(
+        on("T4"), trial=works(), facts=replace(FACTS, weight_bytes=20 << 30)
+    ),
+    "two GPUs, one each": Case(
+        "target: {gpus: 2, gpu: {memory: 1300MB}}\nmodels: {m: {rate: 50}, o: {rate: 50}}",
+        facts=replace(FACTS, weight_bytes=500 << 20),
+        trial=works(),
+        others={"o": works()},
+    ),
+    "two GPUs, all on each": Case(
+        "target: {gpus: 2, gpu: T4}\nmodels: {m: {rate: 300, latency: 100ms}}", trial=works()
+    ),
+    "two GPUs, one model too many": Case(
+        "target: {gpus: 2, gpu: {name: T4, memory: 11GB}}",
+        facts=replace(FACTS, weight_bytes=12 << 30),
+        trial=works(),
+        others={"o": works()},
+    ),
+    "slice": Case(on("{name: A100-80, mig: 1g.10gb}"), trial=works()),
+}
+ALL = {"batching": BATCHING, "splits": SPLITS, "others": OTHERS, "gpus": GPUS}
 
 
 def decided(case: Case) -> list[str]:

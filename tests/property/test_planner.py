@@ -14,6 +14,7 @@ from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, Target
 from tritongen.model.lock import refused_settings
+from tritongen.model.target_gpu import TargetGpu
 from tritongen.planner import plan_serving
 from tritongen.planner.model_settings import MAX_WARMUP_LINES
 from tritongen.repository.render_repository import render_models
@@ -25,7 +26,8 @@ def servers(draw: st.DrawFn) -> tuple[list[ModelFacts], Intent, Evidence]:
     target = Target(
         cpus=draw(st.integers(1, 64)),
         memory_bytes=draw(st.one_of(st.none(), st.integers(2**28, 2**36))),
-        gpus=draw(st.sampled_from([0, 0, 0, 1])),
+        gpus=draw(st.sampled_from([0, 0, 0, 1, 2])),
+        gpu=draw(st.sampled_from([None, TargetGpu("T4"), TargetGpu(memory_bytes=2**31)])),
     )
     wanted = {
         model.name: replace(draw(intents()), sequence=draw(sequences(model))) for model in models

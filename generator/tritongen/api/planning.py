@@ -8,6 +8,7 @@ from tritongen.api.result import ApiResult
 from tritongen.errors import ExitCode
 from tritongen.fleet import plan_fleet as room
 from tritongen.fleet.capacity.capacity_plan import Option, Range, ServicePlan
+from tritongen.fleet.capacity.gpu_options import GpuOption
 from tritongen.fleet.plan_fleet import PlanOptions
 from tritongen.model.codec import shallow, significant, view
 from tritongen.model.findings import Finding
@@ -92,6 +93,7 @@ def _json(planned: room.FleetPlan, top: int) -> dict[str, object]:
             {**shallow(near, whole=True), "usd_per_month": significant(near.usd_per_month)}
             for near in plan.nearest
         ],
+        "gpus": [_gpu(option) for option in planned.gpus[:top]],
         "assumptions": plan.assumptions,
         "plan_file": planned.path,
         "left_out": left_out_json(planned.left_out),
@@ -117,6 +119,21 @@ def _option(option: Option) -> dict[str, object]:
         "binding": option.binding,
         "lower_bound_ratio": significant(option.lower_bound_ratio),
         **view(option, "feasible", "reason", "estimate"),
+    }
+
+
+def _gpu(option: GpuOption) -> dict[str, object]:
+    machine = option.machine
+    return {
+        "machine": machine.name,
+        **view(machine, "provider", "region", "usd_per_hour", "price_date", "price_source"),
+        "gpu": option.card,
+        "gpus": machine.gpus,
+        "replicas": {"min": option.fewest, "max": option.replicas},
+        "usd_per_month": significant(option.usd_per_month),
+        "execution_ms": significant(option.execution_ms),
+        "rows": option.rows,
+        "estimate": "roofline, not measured",
     }
 
 

@@ -26,6 +26,8 @@ EXAMPLES = """\
 """
 # A percentile beyond this means that the queue grows as long as the overload lasts.
 _OVERLOADED_S = 60.0
+# Chosen: who wants more reads the JSON.
+_SHOWN_GPUS = 4
 
 
 def register(parser: CommandParser) -> None:
@@ -108,11 +110,39 @@ def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
                 f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
             )
         )
+    _print_gpus(planned)
     output.print_findings(_grouped(planned.findings))
     output.print_left_out({item.model: [item.code] for item in planned.left_out})
     if planned.path is not None:
         say(good(f"stored in {planned.path}"))
         output.suggest(f"{_rebuild(planned, options)}tritongen export kubernetes -o deploy")
+
+
+def _print_gpus(planned: "FleetPlan") -> None:
+    """The cheapest machine types with each kind of GPU."""
+    from tritongen.fleet.capacity.option_ranking import replica_range
+    from tritongen.planner.roofline import UNCERTAINTY
+
+    cheapest = {option.card: option for option in reversed(planned.gpus)}
+    shown = sorted(cheapest.values(), key=lambda option: option.usd_per_month)[:_SHOWN_GPUS]
+    if not shown:
+        return
+    say()
+    off = f"times may be {UNCERTAINTY:g} times as long or as short"
+    say(f"{bold('with GPUs')}: by roofline alone, not measured; {off}")
+    rows = [
+        (
+            option.machine.name,
+            f"{option.machine.gpus} × {option.card}",
+            f"{option.machine.provider} {option.machine.region}",
+            replica_range(option.fewest, option.replicas),
+            _money(option.usd_per_month),
+            f"{option.execution_ms:.3g}",
+        )
+        for option in shown
+    ]
+    header = ("machine", "GPUs", "region", "replicas", "USD/month", "execution ms")
+    output.print_table(header, rows, drop=("region",))
 
 
 def _rebuild(planned: "FleetPlan", options: argparse.Namespace) -> str:

@@ -140,6 +140,8 @@ class _MessageBuilder:
         group = self.message.instance_group.add(count=count, kind=plan.kind.value.value)
         if plan.kind.value is not InstanceKind.CPU:
             self.reasons["instance_group[0].kind"] = plan.kind.reason
+        if plan.gpus is not None:
+            group.gpus.extend(self._noted("instance_group[0].gpus", plan.gpus))
         slots = plan.execution_slots
         if slots is not None and slots.value:
             count = self._noted("instance_group[0].rate_limiter", slots)

@@ -59,6 +59,7 @@ class Machine:
         price_source: where the price is from.
         price_date: the day of the price, ISO 8601.
         network_gbps: sustained, None where the list does not say.
+        gpu_memory_bytes: of all accelerators together, 0 where the list does not say.
     """
 
     provider: str
@@ -75,6 +76,7 @@ class Machine:
     price_source: str
     price_date: str
     network_gbps: float | None = None
+    gpu_memory_bytes: int = 0
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -154,6 +156,7 @@ class _Line:
         memory = self.value("memory_gib")
         gpus = self.value("gpu_count", zero=True)
         network = self.value("network_gbps", zero=True)
+        gpu_memory = self.value("gpu_memory_gib", zero=True)
         price = self.price()
         if len(self.faults) > before:
             return None
@@ -169,6 +172,7 @@ class _Line:
             gpu=self.text("gpu"),
             gpus=int(gpus),
             network_gbps=network or None,
+            gpu_memory_bytes=int(gpu_memory * _GIB),
             **price,
         )
 

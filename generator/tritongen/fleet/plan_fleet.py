@@ -16,6 +16,7 @@ from tritongen.fleet.capacity.capacity_plan import (
     plan_text,
 )
 from tritongen.fleet.capacity.demand import TrafficDemand, demand_of
+from tritongen.fleet.capacity.gpu_options import GpuOption, gpu_options
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
@@ -48,6 +49,7 @@ from tritongen.system.paths import read_head
 # A list price that is older than this should be looked up again.
 _OLD_DAYS = 240
 _SHIPPED = "data/instance_types.csv"
+_SHIPPED_GPUS = "data/gpu_instance_types.csv"
 # Of a price list or a recording; chosen: a year by the minute takes less than a tenth.
 _MAX_BYTES = 200 * 2**20
 
@@ -90,12 +92,14 @@ class FleetPlan:
         findings: on traffic, evidence, prices and result.
         path: where the plan was stored, None when it was not.
         left_out: the first error of every model that cannot be served.
+        gpus: machine types with GPUs, by an estimate that nothing was measured for.
     """
 
     plan: CapacityPlan
     findings: tuple[Finding, ...]
     path: Path | None
     left_out: tuple[Finding, ...] = ()
+    gpus: tuple[GpuOption, ...] = ()
 
 
 def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
@@ -143,7 +147,11 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
         write_atomic(path, plan_text(file).encode())
     old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
     findings = (*left, *gathered.findings, *remarks, *found.findings, *old)
-    return FleetPlan(found, findings, path, left)
+    peaks = {one.model: one.peak_rate for one in found.traffic}
+    shipped = parse_catalogue(template_text(_SHIPPED_GPUS), _SHIPPED_GPUS)
+    offered = (*shipped.machines, *machines)
+    gpus = gpu_options(offered, inputs.models, intent, evidence, peaks)
+    return FleetPlan(found, findings, path, left, gpus)
 
 
 def known_intent(models: Path | None) -> Intent:

@@ -7,6 +7,7 @@ from typing import Any
 from tritongen.errors import InvalidInputError
 from tritongen.intent.value_shapes import FaultList
 from tritongen.model.business import Business, Grouping, Pattern, PatternKind, Scaling
+from tritongen.model.gpu_cards import CARDS, known_slice
 from tritongen.model.intent import (
     DEFAULT_TRITON,
     PERCENTILES,
@@ -17,6 +18,7 @@ from tritongen.model.intent import (
     Target,
 )
 from tritongen.model.releases import find as find_release
+from tritongen.model.target_gpu import TargetGpu
 
 Values = Mapping[str, Any]
 Fields = dict[str, Any]
@@ -44,6 +46,22 @@ def _target(values: Values, path: str, faults: FaultList) -> Fields:
         find_release(values.get("triton") or DEFAULT_TRITON)
     except InvalidInputError as problem:
         faults.add(f"{path}.triton", problem.what)
+    stated, gpus = "gpu" in values and values["gpu"] != {}, values.get("gpus")
+    if stated and gpus == 0:
+        faults.add(f"{path}.gpu", "contradicts gpus: 0", "TG305")
+    if (gpus or 0) > 1 and _mapping(values.get("gpu")).get("mig"):
+        why = "a server sees one MIG slice: state gpus: 1, and start a server for each slice"
+        faults.add(f"{path}.gpu.mig", why, "TG305")
+    return {"gpus": 1} if stated and gpus is None else {}
+
+
+def _gpu(values: Values, path: str, faults: FaultList) -> Fields:
+    """The MIG slice is one of the card's."""
+    name, profile = values.get("name"), values.get("mig")
+    if profile and "name" not in values:
+        faults.add(f"{path}.mig", "needs the card's name", "TG305")
+    elif profile and name and (wrong := known_slice(profile, CARDS[name])):
+        faults.add(f"{path}.mig", wrong)
     return {}
 
 
@@ -193,6 +211,7 @@ def _scaling(values: Values, path: str, faults: FaultList) -> Fields:
 
 _CHECKS: Mapping[type, Callable[[Values, str, FaultList], Fields]] = {
     Target: _target,
+    TargetGpu: _gpu,
     ModelIntent: _model,
     AxisIntent: _axis,
     PipelineIntent: _goal,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from tritongen.model.facts import ModelFacts, ModelFormat
+from tritongen.model.graph_work import GraphWork
 from tritongen.model.releases import Release, older
 from tritongen.model.tensors import DType
 from tritongen.model.variants import Variant
@@ -189,6 +190,8 @@ class Trial:
             None in an older lock, which does not say.
         axes: dynamic axes of the inputs, the proven batch axis excepted; none in an older lock.
         refused: made-up inputs that the model was fed first where it ran on none.
+        work: what an execution computes and moves; None where it was not counted, as in an older
+            lock, and for formats whose runtime does not tell its operators.
     """
 
     runtime: str
@@ -213,6 +216,7 @@ class Trial:
     declared: tuple[str, ...] | None = None
     axes: tuple[AxisProof, ...] = ()
     refused: tuple[ObservedTensor, ...] = ()
+    work: GraphWork | None = None
 
     @property
     def fixed_sizes(self) -> Mapping[tuple[str, int], int]:

@@ -10,8 +10,9 @@ from enum import StrEnum
 from tritongen.model.business import Business, Pattern, Payload
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.code_choice import ModelCheck, ProjectCheck
-from tritongen.model.intent_key import DURATION_MS, Key, KeyGroup, TextForm, size_bytes
+from tritongen.model.intent_key import DURATION_MS, SIZE_BYTES, Key, KeyGroup, TextForm
 from tritongen.model.sequence_intent import SequenceIntent
+from tritongen.model.target_gpu import TargetGpu
 from tritongen.model.tensors import DType
 
 DEFAULT_MAX_DROP = 0.01
@@ -92,9 +93,14 @@ class Target:
     memory_bytes: int | None = Key(
         "memory limit of the container",
         "memory",
-        text=TextForm("a size such as 512MB or 8GiB", read=size_bytes),
+        text=SIZE_BYTES,
     ).default(None)
-    gpus: int = Key("number of GPUs", minimum=0, maximum=64).default(0)
+    gpus: int = Key(
+        "number of GPUs; left out, one where `gpu` says which", minimum=0, maximum=64
+    ).default(0)
+    gpu: TargetGpu | None = Key(
+        "what each of them is; a text is the card's name", bare="name"
+    ).default(None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,9 @@ def size_bytes(text: str) -> int | None:
     return size if size > 0 else None
 
 
+SIZE_BYTES = TextForm("a size such as 512MB or 8GiB", read=size_bytes)
+
+
 def duration_ms(text: str) -> float | None:
     """Milliseconds of a text such as ``20ms``, ``1.5s`` or ``250us``."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|µs|ms|s)\s*", text)

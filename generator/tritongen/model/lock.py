@@ -17,6 +17,7 @@ from tritongen.model.cores import CpuReading
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.merge_marks import CODE, merge_marks, rebuild
+from tritongen.model.target_gpu import TargetGpu
 
 # Thread pools of the libraries behind models in Python, in the order in which they are obeyed.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -24,6 +25,9 @@ TELEMETRY = "ORT_DISABLE_TELEMETRY"
 LIMITER, LIMITER_RESOURCE, CACHE = "rate-limit", "rate-limit-resource", "cache-config"
 
 CACHE_BYTES = 64 << 20
+# Of the server's process on each card: the CUDA context, of which 300 MB were seen, libraries and
+# Triton's pool of 64 MiB.
+CONTEXT_BYTES = 512 << 20
 # Steps of /dev/shm that are asked for.
 _SHARED_MEMORY_STEP = 64 << 20
 
@@ -90,6 +94,7 @@ class LockedTarget:
         machine: what the building machine said, None when tritongen.yaml states the cores.
         memory_bytes: None when not stated.
         gpus: number of GPUs.
+        gpu: what each of them is, None where nothing was said of it.
     """
 
     triton: str
@@ -97,6 +102,7 @@ class LockedTarget:
     machine: CpuReading | None = None
     memory_bytes: int | None = None
     gpus: int = 0
+    gpu: TargetGpu | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +114,13 @@ class LockedServer:
         flags: (flag without dashes, value).
         shared_memory_bytes: room that the tensors of these configurations take between Triton and
             Python-based backends; None where it is to be found out.
+        gpu_bytes: that the models take on each GPU; empty where that is not known.
     """
 
     environment: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[tuple[str, str], ...] = ()
     shared_memory_bytes: int | None = None
+    gpu_bytes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +156,14 @@ class ServerShare:
         limited: the rate limiter holds its executions to the cores.
         cached: it asks for the response cache.
         room_bytes: of its tensors in shared memory; None where it is to be found out.
+        gpu_bytes: that it takes on each GPU; empty where that is not known.
     """
 
     held: bool = False
     limited: bool = False
     cached: bool = False
     room_bytes: int | None = None
+    gpu_bytes: tuple[int, ...] = ()
 
 
 def server_of(
@@ -180,7 +190,18 @@ def server_of(
         environment={**dict.fromkeys(sorted(THREADS), str(threads)), TELEMETRY: "1"},
         flags=tuple(flags),
         shared_memory_bytes=in_steps(sum(known)) if len(known) == len(rooms) else None,
+        gpu_bytes=bytes_by_card(share.gpu_bytes for share in shares.values()),
     )
+
+
+def bytes_by_card(models: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """What the server takes on each GPU; empty where that is not known of any model.
+
+    Args:
+        models: what each takes on each GPU.
+    """
+    known = [taken for taken in models if taken]
+    return tuple(CONTEXT_BYTES + sum(card) for card in zip(*known, strict=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,8 @@ class ModelPlan:
         findings: what the planner has to say.
         sequence: None where requests are independent.
         decoupled: True where a request gets any number of responses; None for exactly one.
+        gpus: that have its instances, None for all.
+        gpu_bytes: that it takes on each of them, 0 where that is not known.
     """
 
     name: str
@@ -220,6 +222,8 @@ class ModelPlan:
     findings: tuple[Finding, ...] = ()
     sequence: SequencePlan | None = None
     decoupled: Planned[bool] | None = None
+    gpus: Planned[tuple[int, ...]] | None = None
+    gpu_bytes: int = 0
 
     @property
     def total_threads(self) -> int:
@@ -272,6 +276,7 @@ class ServerPlan:
         gpus: number of GPUs.
         environment: (variable, value) of the container.
         flags: (flag without dashes, value) of tritonserver beyond the runtime's own.
+        gpu_bytes: that it takes on each GPU; empty where that is not known.
     """
 
     triton: str
@@ -280,6 +285,7 @@ class ServerPlan:
     gpus: int = 0
     environment: tuple[tuple[str, Planned[str]], ...] = ()
     flags: tuple[tuple[str, Planned[str]], ...] = ()
+    gpu_bytes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

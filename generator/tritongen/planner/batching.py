@@ -2,13 +2,22 @@
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tritongen.model.backends import BatchSupport
 from tritongen.model.evidence import BatchVerdict, Trial, Tuned
 from tritongen.model.intent import Overload
 from tritongen.model.serving_plan import DynamicBatching, Planned, QueuePolicy, Reason, Source
-from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
+from tritongen.planner.context import (
+    CLIENT_ROWS,
+    GOAL_SHARE,
+    ModelInput,
+    decided,
+    tuned_reason,
+)
+from tritongen.planner.gpu_memory import trial_row_bytes
+from tritongen.planner.gpu_placement import GpuPlace
+from tritongen.planner.gpu_rows import roofline, rows_by_rate
 
 # Merging requests must save at least this share of the time an item costs alone.
 MATERIAL_GAIN = 0.10
@@ -17,16 +26,8 @@ MATERIAL_GAIN = 0.10
 NOISE = 0.03
 # The smallest batch whose items cost at most this much more than the cheapest is large enough.
 KNEE_STEP = 0.05
-# Rows that a client may always send in one request, whatever size serves fastest. Chosen: a request
-# of more is rare where none is stated, and room for eight costs nothing but the warm-up.
-CLIENT_ROWS = 8
 # What the server itself spends on a request, at least: parsing, queueing, answering.
 OVERHEAD_MS = 0.05
-# Rows of a batch on a GPU without a stated rate, and at most at one. Chosen: GPUs gain from more
-# rows than CPUs, and every size is warmed up.
-_GPU_ROWS, _MAX_GPU_ROWS = 32, 128
-# Requests that come within this time share an execution where no latency goal is stated. Chosen.
-_GPU_WINDOW_MS = 50.0
 # Memory of the smallest GPU that is common in clouds; what holds of a container's does for it.
 _GPU_BYTES, _GPU_SHARE = 16 * 2**30, 0.8
 # Below this load batches do not form, so a delay only adds to the latency.
@@ -42,8 +43,17 @@ class BatchPlan:
     off: Reason | None
 
 
-def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
-    """Decide from the proof of the batch axis, the measured costs and the latency goal."""
+def plan_batching(
+    model: ModelInput, instances: int, threads: int, place: GpuPlace | None = None
+) -> BatchPlan:
+    """Decide from the proof of the batch axis, the measured costs and the latency goal.
+
+    Args:
+        model: with intent and trial.
+        instances: of the model.
+        threads: of each.
+        place: on a GPU, None on a CPU and where nothing is known of the GPU.
+    """
     refused = _refused(model)
     if refused is not None:
         return BatchPlan(Planned(0, refused), None, refused)
@@ -54,17 +64,9 @@ def plan_batching(model: ModelInput, instances: int, threads: int) -> BatchPlan:
     if model.verdict is not BatchVerdict.PROVEN:
         return _on_the_users_word(model)
     if model.on_gpu:
-        return _on_gpu(model)
+        return _on_gpu(model) if place is None else _placed(model, place)
     best = _best_batch(model, threads)
     return _no_gain(model) if best is None else _merging(model, best, instances, threads)
-
-
-def _limit(model: ModelInput, size: int) -> int:
-    """The size within the user's limit, the model's own, its plan's, and what the runtime takes."""
-    own = model.facts.python.max_batch_size if model.facts.python is not None else None
-    plan = model.facts.plan.max_rows if model.facts.plan is not None else 0
-    limits = (model.intent.max_batch_size, own, model.row_bound or None, plan or None)
-    return min((size, *(limit for limit in limits if limit is not None)))
 
 
 def _refused(model: ModelInput) -> Reason | None:
@@ -117,7 +119,7 @@ def _tuned(tuned: Tuned) -> BatchPlan:
 
 def _coupled(model: ModelInput) -> BatchPlan:
     size = decided(
-        _limit(model, model.intent.most_rows),
+        model.limited(model.intent.most_rows),
         Source.TRIAL,
         "rows change with their neighbours, so only a client's own rows share an execution",
         (("max_abs_diff", model.trial.proof.max_abs_diff if model.trial else 0.0),),
@@ -128,7 +130,7 @@ def _coupled(model: ModelInput) -> BatchPlan:
 
 def _client_rows(model: ModelInput) -> int:
     """Room for the rows of one client's request."""
-    return _limit(model, max(CLIENT_ROWS, model.intent.most_rows))
+    return model.limited(max(CLIENT_ROWS, model.intent.most_rows))
 
 
 def _on_the_users_word(model: ModelInput) -> BatchPlan:
@@ -144,29 +146,44 @@ def _on_the_users_word(model: ModelInput) -> BatchPlan:
 
 def _on_gpu(model: ModelInput) -> BatchPlan:
     """Merging on, whatever a CPU takes; the size by rate and memory alone."""
-    rate, goal = model.intent.planning_rate, model.intent.latency_ms
-    rows, why = _GPU_ROWS, "no rate is stated"
-    if rate is not None:
-        window_ms = _GPU_WINDOW_MS if goal is None else goal * GOAL_SHARE
-        coming = rate * model.intent.request_batch * window_ms / 1000
-        rows = min(_MAX_GPU_ROWS, 2 ** math.ceil(math.log2(max(coming, 1.0))))
-        why = f"{coming:.3g} rows come within {window_ms:g} ms"
-    tried = max((cost.batch for cost in model.costs), default=1)
-    weights = model.facts.weight_bytes
-    each = max(0, model.trial.peak_bytes - weights) // tried if model.trial is not None else 0
-    fitting = int(_GPU_BYTES * _GPU_SHARE - weights) // max(1, each)
+    rows, why = rows_by_rate(model)
+    each = trial_row_bytes(model)
+    fitting = int(_GPU_BYTES * _GPU_SHARE - model.facts.weight_bytes) // max(1, each)
     if fitting < rows:
         rows = 2 ** (max(1, fitting).bit_length() - 1)
         why = f"a row took {each / 2**20:.0f} MiB in the trial, for {_GPU_BYTES >> 30} GiB of a GPU"
-    rows = _limit(model, max(rows, model.intent.most_rows, min(CLIENT_ROWS, max(1, fitting))))
-    known = f"batch axis proven; {why}; a CPU's times do not count for a GPU{_bound(model)}"
-    idle = "batches form from what waits while the GPU is busy; nothing was measured on one"
-    policy = None
+    rows = model.limited(max(rows, model.intent.most_rows, min(CLIENT_ROWS, max(1, fitting))))
+    why += "; a CPU's times do not count for a GPU"
+    return _merging_on_gpu(model, rows, why, _no_delay())
+
+
+def _placed(model: ModelInput, place: GpuPlace) -> BatchPlan:
+    """Merging on, with the size that was chosen for the card."""
+    rows, why = place.rows
+    known, delay = roofline(model), _no_delay()
+    stated = model.intent.planning_rate is not None and model.intent.latency_ms is not None
+    if known is not None and stated:
+        instances = place.instances.value * (len(place.gpus.value) if place.gpus else 1)
+        delay = _delay(model, rows, known.ms(rows), instances, known.ms(1))
+        sentence = f"{delay.reason.sentence}; times by roofline, not measured"
+        delay = replace(delay, reason=replace(delay.reason, sentence=sentence))
+    return _merging_on_gpu(model, rows, why, delay)
+
+
+def _no_delay() -> Planned[int]:
+    why = "batches form from what waits while the GPU is busy; nothing was measured on one"
+    return decided(0, Source.RULE, why)
+
+
+def _merging_on_gpu(model: ModelInput, rows: int, why: str, delay: Planned[int]) -> BatchPlan:
+    policy, goal = None, model.intent.latency_ms
     if goal is not None and model.intent.overload is Overload.REJECT:
         limit = f"half of {goal:g} ms, since no execution was measured on a GPU"
         policy = QueuePolicy(int(goal * GOAL_SHARE * 1000), 0, Reason(Source.INTENT, limit))
-    batching = DynamicBatching(decided(0, Source.RULE, idle), queue_policy=policy)
-    return BatchPlan(decided(rows, Source.TRIAL, known), batching, None)
+    size = decided(rows, Source.TRIAL, f"batch axis proven; {why}{_bound(model)}")
+    if rows <= 1:
+        return BatchPlan(size, None, Reason(Source.RULE, "an execution takes no more than one row"))
+    return BatchPlan(size, DynamicBatching(delay, queue_policy=policy), None)
 
 
 def _item_cost(model: ModelInput, batch: int, threads: int) -> float | None:
@@ -187,7 +204,7 @@ def _best_batch(model: ModelInput, threads: int) -> int | None:
     items: dict[int, float] = {}
     for batch in sorted({cost.batch for cost in model.costs}):
         item = _item_cost(model, batch, threads)
-        if item is None or batch == 1 or batch > _limit(model, batch):
+        if item is None or batch == 1 or batch > model.limited(batch):
             continue
         if goal is not None and item * batch > goal * GOAL_SHARE:
             break
@@ -243,7 +260,7 @@ def _bound(model: ModelInput) -> str:
 def _merging(model: ModelInput, best: int, instances: int, threads: int) -> BatchPlan:
     alone = _item_cost(model, 1, threads) or 0.0
     item = _item_cost(model, best, threads) or alone
-    rows = _limit(model, max(best, CLIENT_ROWS, model.intent.most_rows))
+    rows = model.limited(max(best, CLIENT_ROWS, model.intent.most_rows))
     room = "" if rows <= best else ", room for rows of one client request"
     size = decided(
         rows,

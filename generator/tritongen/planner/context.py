@@ -13,12 +13,16 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import ModelIntent
 from tritongen.model.releases import Release
 from tritongen.model.serving_plan import Planned, Reason, Source
+from tritongen.model.target_gpu import TargetGpu
 from tritongen.model.tensors import Shape, TensorSpec
 
 T = TypeVar("T")
 
 # One execution may use this share of the latency goal; the rest is for waiting and the network.
 GOAL_SHARE = 0.5
+# Rows that a client may always send in one request, whatever size serves fastest. Chosen: a request
+# of more is rare where none is stated, and room for eight costs nothing but the warm-up.
+CLIENT_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class ModelInput:
         gpus: number of GPUs of the target.
         served: times on a server, None when there are none.
         clients: who sends requests.
+        gpu: what each of the target's GPUs is, None where nothing is said of it.
     """
 
     facts: ModelFacts
@@ -46,6 +51,7 @@ class ModelInput:
     gpus: int = 0
     served: Served | None = None
     clients: Clients = field(default_factory=Clients)
+    gpu: TargetGpu | None = None
 
     @property
     def ran(self) -> bool:
@@ -68,6 +74,13 @@ class ModelInput:
         if self.trial is None or not self.trial.ok:
             return BatchVerdict.UNTESTED
         return self.trial.proof.verdict
+
+    def limited(self, rows: int) -> int:
+        """Rows within the user's limit, the model's own, its plan's, and what the runtime takes."""
+        own = self.facts.python.max_batch_size if self.facts.python is not None else None
+        plan = self.facts.plan.max_rows if self.facts.plan is not None else 0
+        limits = (self.intent.max_batch_size, own, self.row_bound or None, plan or None)
+        return min((rows, *(limit for limit in limits if limit is not None)))
 
     @property
     def syntactic_batch(self) -> bool:
@@ -178,3 +191,10 @@ def show_figure(value: float) -> str:
     digits = 2 - math.floor(math.log10(abs(value)))
     rounded = round(value, digits)
     return f"{rounded:,.{max(0, digits)}f}"
+
+
+def mebibytes(value: int) -> str:
+    """Bytes for people: ``180 MiB``, ``13 GiB``."""
+    if value < 2**30:
+        return f"{value / 2**20:.0f} MiB"
+    return f"{value / 2**30:.3g} GiB"

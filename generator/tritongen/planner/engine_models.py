@@ -23,6 +23,11 @@ from tritongen.planner.context import ModelInput, decided
 _METRICS = "REPORT_CUSTOM_METRICS"
 
 
+def has_engine(model: ModelInput) -> bool:
+    """Whether its backend serves it in its own way."""
+    return model.facts.format in _PLANS
+
+
 def plan_engine(model: ModelInput) -> ModelPlan | None:
     """The plan of a model whose backend serves it in its own way, None of all others."""
     planned = _PLANS.get(model.facts.format)

@@ -7,6 +7,8 @@ from tritongen.model.evidence import instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
 from tritongen.planner.context import GOAL_SHARE, ModelInput, decided, tuned_reason
+from tritongen.planner.gpu_placement import GpuPlace
+from tritongen.planner.gpu_rows import NO_SECOND_INSTANCE, speed_findings
 
 # Weights are held once an instance; the server itself and the requests need the rest.
 _MEMORY_SHARE = 0.8
@@ -108,12 +110,22 @@ class Split:
     threads: Planned[int]
     kind: Planned[InstanceKind]
     findings: tuple[Finding, ...] = ()
+    gpus: Planned[tuple[int, ...]] | None = None
 
 
-def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Split:
-    """The split of a model's share; `instances × threads` never exceeds it."""
+def split_cores(
+    model: ModelInput, share: Share, memory_bytes: int | None, place: GpuPlace | None = None
+) -> Split:
+    """The split of a model's share; `instances × threads` never exceeds it.
+
+    Args:
+        model: with intent and trial.
+        share: its cores.
+        memory_bytes: of the container, None where not stated.
+        place: on a GPU, None on a CPU and where nothing is known of the GPU.
+    """
     if model.on_gpu:
-        return _gpu(model)
+        return _gpu(model, place)
     kind = Planned(InstanceKind.CPU, Reason(Source.TARGET, "the target has no GPU"))
     if model.tuned is not None:
         reason, tuned = tuned_reason(model.tuned), model.tuned
@@ -125,14 +137,22 @@ def split_cores(model: ModelInput, share: Share, memory_bytes: int | None) -> Sp
     return Split(instances, threads, kind, remarks)
 
 
-def _gpu(model: ModelInput) -> Split:
-    count = _fixed(model.intent.instances) or Planned(
-        1, Reason(Source.RULE, "one instance a GPU; a CPU's times do not say whether more pay")
-    )
+def _gpu(model: ModelInput, place: GpuPlace | None) -> Split:
+    findings: tuple[Finding, ...] = ()
+    if place is not None:
+        count = place.instances
+        cards = len(place.gpus.value) if place.gpus is not None else 1
+        findings = tuple(speed_findings(model, place.rows[0], cards))
+    else:
+        rule = Planned(1, Reason(Source.RULE, NO_SECOND_INSTANCE))
+        count = _fixed(model.intent.instances) or rule
     threads = decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it")
     plural = "GPU" if model.gpus == 1 else "GPUs"
-    kind = Planned(InstanceKind.GPU, Reason(Source.TARGET, f"the target has {model.gpus} {plural}"))
-    return Split(count, threads, kind)
+    card = f" ({model.gpu.card.name})" if model.gpu is not None and model.gpu.card else ""
+    why = f"the target has {model.gpus} {plural}{card}"
+    kind = Planned(InstanceKind.GPU, Reason(Source.TARGET, why))
+    gpus = place.gpus if place is not None else None
+    return Split(count, threads, kind, findings, gpus)
 
 
 def _fixed(value: int | None) -> Planned[int] | None:

@@ -1,6 +1,6 @@
 """The planner's one entry: facts + intent + evidence → plan."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tritongen.model.backends import BACKENDS, artefact_for, backend_for
@@ -16,6 +16,7 @@ from tritongen.model.lock import (
     LIMITER_RESOURCE,
     TELEMETRY,
     THREADS,
+    bytes_by_card,
     environment_threads,
 )
 from tritongen.model.releases import Release, find
@@ -31,6 +32,7 @@ from tritongen.model.serving_plan import (
 from tritongen.planner.batching import plan_batching
 from tritongen.planner.context import ModelInput, decided
 from tritongen.planner.engine_models import plan_engine
+from tritongen.planner.gpu_placement import GpuPlace, bytes_on_cards, place_models
 from tritongen.planner.instances import Share, Split, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
@@ -75,13 +77,16 @@ def plan_serving(
     known = {model.name: model.findings for model in models}
     models = [_faulty(_completed(model, intent, evidence), faults) for model in models]
     wanted = _wanted(models, intent, evidence, release)
+    places = place_models(wanted)
+    unplaced = _unplaced(places)
+    models = [_faulty(model, unplaced) for model in models]
+    wanted = [model for model in wanted if model.facts.name not in _codes(unplaced)]
     shares, remarks = share_cores(wanted, cores.value)
     limited = bool(remarks)
+    bounds = (intent.target.memory_bytes, cores.value, limited)
     plans = tuple(
-        _plan_model(
-            model, shares[model.facts.name], intent.target.memory_bytes, cores.value, limited
-        )
-        for model in wanted
+        _plan_model(one, shares[one.facts.name], places.get(one.facts.name), *bounds)
+        for one in wanted
     )
     server = _server(intent.target, cores, plans, limited)
     reasons = tuple(
@@ -105,6 +110,11 @@ def _faulty(facts: ModelFacts, faults: Sequence[Finding]) -> ModelFacts:
     return replace(facts, findings=(*facts.findings, *own)) if own else facts
 
 
+def _unplaced(places: Mapping[str, GpuPlace]) -> tuple[Finding, ...]:
+    """Errors of models that no GPU of the target holds."""
+    return tuple(place.fault for place in places.values() if place.fault is not None)
+
+
 def _refused(models: Sequence[ModelFacts], intent: Intent) -> dict[str, tuple[str, ...]]:
     """Models that cannot be served, with the codes that say why; those left out by wish are not."""
     return {
@@ -119,7 +129,13 @@ def left_out(
     models: Sequence[ModelFacts], intent: Intent, evidence: Evidence
 ) -> tuple[Finding, ...]:
     """The first error of every model that cannot be served, without those left out on purpose."""
-    told = (_completed(model, intent, evidence) for model in models if intent.of(model.name).serve)
+    served = [
+        _completed(model, intent, evidence) for model in models if intent.of(model.name).serve
+    ]
+    unplaced = _unplaced(
+        place_models(_wanted(served, intent, evidence, find(intent.target.triton)))
+    )
+    told = (_faulty(facts, unplaced) for facts in served)
     return tuple(
         replace(
             next(item for item in facts.findings if item.severity is Severity.ERROR),
@@ -162,7 +178,7 @@ def _wanted(
         seen, gpus = evidence.models.get(facts.name, ModelEvidence(())), intent.target.gpus
         own = intent.of(facts.name)
         rests_on = (seen.trial, seen.tuned, gpus, seen.served, intent.business.clients)
-        wanted.append(ModelInput(facts, own, backend, release, *rests_on))
+        wanted.append(ModelInput(facts, own, backend, release, *rests_on, gpu=intent.target.gpu))
     return with_pipeline_goals(wanted, intent.pipelines)
 
 
@@ -180,13 +196,18 @@ def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFa
 
 
 def _plan_model(
-    model: ModelInput, share: Share, memory_bytes: int | None, cores: int, limited: bool
+    model: ModelInput,
+    share: Share,
+    place: GpuPlace | None,
+    memory_bytes: int | None,
+    cores: int,
+    limited: bool,
 ) -> ModelPlan:
     if (engine := plan_engine(model)) is not None:
         return engine
     model, remarks = still_tuned(model, share.cores)
-    split = split_cores(model, share, memory_bytes)
-    batch = plan_batching(model, split.instances.value, split.threads.value)
+    split = split_cores(model, share, memory_bytes, place)
+    batch = plan_batching(model, split.instances.value, split.threads.value, place)
     batch = sequence_batch(model, batch, split.instances.value)
     batching = batch.max_batch_size.value > 0
     inputs, outputs = client_tensors(model, *plan_tensors(model, batching))
@@ -220,6 +241,8 @@ def _plan_model(
         ),
         sequence=plan_sequence(model, batch, split.instances.value),
         decoupled=plan_decoupled(model),
+        gpus=split.gpus,
+        gpu_bytes=place.memory.total if place is not None else 0,
     )
 
 
@@ -258,6 +281,7 @@ def _server(
         gpus=target.gpus,
         environment=_environment(models),
         flags=_flags(cores.value, models, limited),
+        gpu_bytes=bytes_by_card(bytes_on_cards(model, target.gpus) for model in models),
     )
 
 

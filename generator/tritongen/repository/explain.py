@@ -66,7 +66,9 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
             where=str(root),
             fix=f"See `tritongen inspect {root}`.",
             details=[
-                item.in_words for item in left_out([facts], project.intent, gathered.evidence)
+                item.in_words
+                for item in left_out(project.models, project.intent, gathered.evidence)
+                if item.model == model
             ],
         )
     config = render_model(planned, facts, project.variants.get(model)).config

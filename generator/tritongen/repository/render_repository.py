@@ -24,6 +24,7 @@ from tritongen.model.lock import (
 from tritongen.model.serving_plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
 from tritongen.model.variants import LABELS_FILE, StepKind, Variant
 from tritongen.planner import held_by_environment
+from tritongen.planner.gpu_placement import bytes_on_cards
 from tritongen.repository import lock_file
 from tritongen.repository.project import CpuBudget
 from tritongen.repository.shared_memory_size import Room, room_of
@@ -241,6 +242,7 @@ def make_lock(
             limited=limited,
             cached=item.plan.response_cache is not None,
             room_bytes=item.room.needed(evidence.models[item.plan.name].trial),
+            gpu_bytes=bytes_on_cards(item.plan, intent.target.gpus),
         )
     for ensemble in ensembles:
         shares[ensemble.plan.name] = ServerShare(room_bytes=ensemble.room.needed(None))
@@ -254,6 +256,7 @@ def make_lock(
             machine=budget.machine,
             memory_bytes=intent.target.memory_bytes,
             gpus=intent.target.gpus,
+            gpu=intent.target.gpu,
         ),
         server=server_of(budget.cores.value, models, shares),
         models=models,

@@ -96,6 +96,8 @@ class ServerSpec:
         cpuset: the CPUs' numbers; empty leaves the choice to the runtime.
         memory_bytes: memory limit; None for no limit. The embedded runtime only warns.
         gpus: number of GPUs the models need.
+        gpu_bytes: of memory that they need on each; empty where that is not known.
+        gpu_name: the card that was planned for, empty for any.
         model_control: none, or explicit for tuning and for comparing configurations.
         auto_complete: whether Triton may complete configurations.
         release: Triton release ``YY.MM`` that was planned for; empty when not known.
@@ -126,6 +128,8 @@ class ServerSpec:
     cpuset: tuple[int, ...] = ()
     memory_bytes: int | None = None
     gpus: int = 0
+    gpu_bytes: tuple[int, ...] = ()
+    gpu_name: str = ""
     model_control: ModelControl = ModelControl.NONE
     auto_complete: bool = True
     release: str = ""

@@ -252,6 +252,8 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
             cores=lock.target.cores,
             memory_bytes=lock.target.memory_bytes,
             gpus=lock.target.gpus,
+            gpu_bytes=lock.server.gpu_bytes,
+            gpu_name=lock.target.gpu.name if lock.target.gpu is not None else "",
             release=lock.target.triton,
         )
     kept = tuple(_kept(store, served, planned.gpus))

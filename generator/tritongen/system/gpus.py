@@ -11,6 +11,7 @@ from pathlib import Path
 _ROOT = Path("/")
 _VENDOR, _DISPLAY = "0x10de", "0x03"
 _QUERY = "index,name,driver_version,memory.total,mig.mode.current"
+_MEMORY = "name,memory.total,memory.free"
 # Of the tool's answer; it waits for the driver to wake the cards.
 _TIMEOUT_S = 20.0
 _CUDA = re.compile(r"CUDA Version: *(\d+\.\d+)")
@@ -29,6 +30,21 @@ class Gpu:
     name: str
     memory_mib: int
     mig: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CardMemory:
+    """Memory of one card.
+
+    Attributes:
+        name: as the driver spells it.
+        total_bytes: of it.
+        free_bytes: that no process has taken.
+    """
+
+    name: str
+    total_bytes: int
+    free_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +122,17 @@ def parse_query(text: str) -> tuple[tuple[Gpu, ...], str]:
         mig = {"Enabled": True, "Disabled": False}.get(parts[4])
         gpus.append(Gpu(int(parts[0]), parts[1], memory, mig))
     return tuple(gpus), driver
+
+
+def card_memory(ask: Ask | None = None) -> tuple[CardMemory, ...]:
+    """Memory of each card, in the driver's order; none where `nvidia-smi` does not tell it."""
+    told = (ask or _ask)(("nvidia-smi", f"--query-gpu={_MEMORY}", "--format=csv,noheader,nounits"))
+    found = []
+    for line in told[1].splitlines() if told is not None and not told[0] else ():
+        name, *sizes = (part.strip() for part in line.rsplit(",", 2))
+        if len(sizes) == 2 and all(size.isdecimal() for size in sizes):
+            found.append(CardMemory(name, int(sizes[0]) * 2**20, int(sizes[1]) * 2**20))
+    return tuple(found)
 
 
 def _cards(root: Path) -> int:

@@ -1,8 +1,10 @@
 """ONNX models through onnxruntime, on the CPU, as Triton's backend runs them."""
 
 import ctypes
+import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +16,7 @@ from tritongen.errors import words_of
 from tritongen.model.evidence import ReportedTensor
 from tritongen.model.samples import Array, numpy_dtype
 from tritongen.model.tensors import DType
+from tritongen.trial.operator_work import Executed
 from tritongen.trial.runtime import MAX_MESSAGE_CHARACTERS, RuntimeRefusal, library
 
 # Of onnxruntime, which has no types.
@@ -64,15 +67,62 @@ class OnnxRuntime:
 
     def load(self, path: Path, *, threads: int, inter_op: int = 1) -> "OnnxSession":
         """Load a model; see `ModelRuntime.load`."""
-        library = self._library
-        options = silent_options(library, threads, inter_op)
+        session = self._session(path, silent_options(self._library, threads, inter_op))
+        return OnnxSession(session, self._library, path.parent)
+
+    def _session(self, path: Path, options: SessionOptions) -> _InferenceSession:
         try:
-            session = library.InferenceSession(
+            return self._library.InferenceSession(
                 os.fspath(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # noqa: BLE001  (onnxruntime's exceptions share no base class)
             raise _refusal(error, path.parent, loading=True) from None
-        return OnnxSession(session, library, path.parent)
+
+    def operators(self, path: Path, inputs: Mapping[str, Array]) -> list[Executed]:
+        """The operators of one execution, with what they read and write.
+
+        Constants are folded and operators not merged for the CPU: about what a GPU would run.
+
+        Raises:
+            RuntimeRefusal: the model does not run on these inputs.
+            ValueError, LookupError, TypeError: this onnxruntime's profile does not say it.
+        """
+        options = silent_options(self._library, 1)
+        options.graph_optimization_level = self._library.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        # Weights that are packed are no inputs any more.
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.enable_profiling = True
+        with tempfile.TemporaryDirectory() as folder:
+            options.profile_file_prefix = f"{folder}/profile"
+            session = self._session(path, options)
+            OnnxSession(session, self._library, path.parent).run(inputs)
+            return executed(Path(session.end_profiling()).read_bytes())
+
+
+def executed(profile: bytes) -> list[Executed]:
+    """The operators of a profile.
+
+    Raises:
+        ValueError, LookupError, TypeError: it does not say what they read and write.
+    """
+    found = []
+    for event in json.loads(profile):
+        told = event.get("args", {})
+        if event.get("cat") != "Node" or not event["name"].endswith("_kernel_time"):
+            continue
+        outputs = told["output_type_shape"]
+        found.append(
+            Executed(
+                told["op_name"],
+                tuple(tuple(dims) for item in told["input_type_shape"] for dims in item.values()),
+                tuple(tuple(dims) for item in outputs for dims in item.values()),
+                int(told["activation_size"]),
+                int(told["parameter_size"]),
+                int(told["output_size"]),
+                integers=all("int64" in item for item in outputs),
+            )
+        )
+    return found
 
 
 def silent_options(library: ModuleType, threads: int, inter_op: int = 1) -> SessionOptions:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tritongen.model.agreement import TOLERANCES, gap
 from tritongen.model.evidence import NOT_LOADED, BatchProof, BatchVerdict, Cost, ObservedTensor
+from tritongen.model.graph_work import GraphWork
 from tritongen.model.samples import Array, InputRecipe, make_inputs, zero_inputs
 from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_shape
 from tritongen.system import process_usage
@@ -18,6 +19,8 @@ from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
 from tritongen.trial.feeding import Fed, find_axes, find_inputs, usual_inputs
+from tritongen.trial.onnx_runtime import OnnxRuntime
+from tritongen.trial.operator_work import Executed, graph_work
 from tritongen.trial.python_runtime import PythonSession
 from tritongen.trial.real_samples import naming, real_rows, run_samples
 from tritongen.trial.runtime import LoadedModel, ModelRuntime, RuntimeRefusal, first_response
@@ -33,6 +36,9 @@ _REPEATS = 2
 # takes at most half as long again.
 _AXES_S, _AXES_SHARE = 1.0, 0.4
 _AXES_END_SHARE = 0.95
+# Operations are counted where that takes at most this part of what is left, by the model's first
+# load and run. Chosen: without a count nothing is lost but an estimate for other machines.
+_WORK_SHARE = 0.3
 
 
 def perform(
@@ -43,6 +49,49 @@ def perform(
 ) -> None:
     """Run the trial, on samples where there are any; report every result once it is known."""
     begun = time.monotonic()
+    ran = _run_all(request, runtime, report, samples, begun)
+    # With the model unloaded again, and last: what it may cost takes nothing with it.
+    left = begun + request.limits.timeout_s * _AXES_END_SHARE - time.monotonic()
+    if isinstance(runtime, OnnxRuntime) and ran is not None and ran.seconds < left * _WORK_SHARE:
+        report.stage("counting its operations")
+        report.known(work=_work(runtime, Path(request.path), ran, request.seed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """A model that ran.
+
+    Attributes:
+        recipes: its inputs.
+        batched: whether axis 0 is a proven batch axis.
+        seconds: what loading it twice and running it take.
+    """
+
+    recipes: tuple[InputRecipe, ...]
+    batched: bool
+    seconds: float
+
+
+def _work(runtime: OnnxRuntime, path: Path, ran: _Ran, seed: int) -> GraphWork | None:
+    """Operations and bytes by rows; None where this runtime does not tell them."""
+    executions: list[list[Executed]] = []
+    try:
+        for rows in (1, 2) if ran.batched else (1,):
+            sized = [one.with_rows(rows) for one in ran.recipes] if ran.batched else ran.recipes
+            executions.append(runtime.operators(path, make_inputs(sized, seed)))
+        return graph_work(executions[0], executions[1] if ran.batched else None)
+    except (RuntimeRefusal, LookupError, TypeError, ValueError):
+        return None
+
+
+def _run_all(
+    request: TrialRequest,
+    runtime: ModelRuntime,
+    report: Reporter,
+    samples: Sequence[Sample],
+    begun: float,
+) -> _Ran | None:
+    """Everything that needs the model loaded as Triton does; None where it does not run."""
     report.known(runtime=runtime.name, seed=request.seed)
     idle = process_usage.resident_bytes(os.getpid())
     process_usage.reset_peak()
@@ -62,7 +111,7 @@ def perform(
             report.stage("running 1 row")
     except RuntimeRefusal as refusal:
         report.known(ok=False, code=_code(refusal), error=refusal.message)
-        return
+        return None
     run = _TrialRun(request, model, fed, report, begun)
     proof = run.prove()
     if isinstance(model, PythonSession):
@@ -81,6 +130,7 @@ def perform(
     deadline = min(end, now + max(_AXES_S, _AXES_SHARE * (now - begun)))
     # Last: a size that ends the process takes nothing with it.
     AxisProver(model, request, run.fed, reported, rows, deadline, report).prove()
+    return _Ran(run.fed.recipes, batched, 2 * (load_s + run.fed.seconds))
 
 
 def _code(refusal: RuntimeRefusal) -> str:

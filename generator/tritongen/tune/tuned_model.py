@@ -10,8 +10,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
 from tritongen.planner import plan_serving
-from tritongen.planner.batching import CLIENT_ROWS
-from tritongen.planner.context import ModelInput
+from tritongen.planner.context import CLIENT_ROWS, ModelInput
 from tritongen.planner.instances import fitting_instances
 from tritongen.planner.model_settings import reads_arena
 from tritongen.planner.tuned_choice import still_tuned

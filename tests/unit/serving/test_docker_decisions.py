@@ -12,6 +12,7 @@ from tritongen.serving.docker import docker_engine, docker_preflight
 from tritongen.serving.docker.images import ImageFacts, describe, pull
 from tritongen.serving.orphans import FoundServer
 from tritongen.serving.protocol import RuntimeName, ServerSpec
+from tritongen.system.gpus import CardMemory
 from tritongen.triton.server_state import project_label
 
 TOLD = "NVIDIA_TRITON_SERVER_VERSION=26.07"
@@ -319,3 +320,28 @@ def test_what_the_socket_does_not_say_the_package_finds_out(monkeypatch, socket)
     assert engine.host() == "context", "the package alone is asked from now on"
     assert engine.status("c") == ""
     assert not engine.holds_none(["l"]), "in doubt there are some"
+
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("needed", "planned", "gpu", "severity", "words"),
+    [
+        ((9000 * MIB,), "T4", CardMemory("Tesla T4", 15360 * MIB, 8000 * MIB), "error",
+         "the models need 9000 MiB on GPU 0 (Tesla T4), which has 8000 of 15360 MiB left"),
+        ((9000 * MIB,), "L4", CardMemory("Tesla T4", 15360 * MIB, 14000 * MIB), "warning",
+         "planned for L4, GPU 0 is Tesla T4"),
+        ((9000 * MIB,), "T4", CardMemory("Tesla T4", 15360 * MIB, 14000 * MIB), None, ""),
+        ((9000 * MIB,), "", CardMemory("Tesla V100", 15360 * MIB, 14000 * MIB), None, ""),
+        ((), "T4", CardMemory("Tesla T4", 15360 * MIB, 100 * MIB), None, ""),
+    ],
+)  # fmt: skip
+def test_the_card_that_is_here_is_held_against_the_plan(
+    needed, planned, gpu, severity, words, tmp_path
+):
+    spec = replace(spec_for(tmp_path), gpus=1, gpu_bytes=needed, gpu_name=planned)
+    found = list(docker_preflight.gpu_findings(spec, (gpu,)))
+    assert [(item.code, item.severity, item.message) for item in found] == (
+        [("TG160", severity, words)] if severity else []
+    )

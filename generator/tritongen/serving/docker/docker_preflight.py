@@ -3,12 +3,13 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.findings import Finding, Severity, finding
+from tritongen.model.gpu_cards import card_name
 from tritongen.serving.docker.container_settings import MODELS, repository_mounts, shared_memory
 from tritongen.serving.docker.docker_engine import DockerEngine, EngineFacts, speaking
 from tritongen.serving.docker.images import ImageChoice, describe, image_for
@@ -19,6 +20,7 @@ from tritongen.serving.preflight import (
     weakness_findings,
 )
 from tritongen.serving.protocol import ServerSpec
+from tritongen.system.gpus import CardMemory, card_memory
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -80,6 +82,29 @@ def resource_findings(spec: ServerSpec, facts: EngineFacts) -> Iterator[Finding]
         message = f"{spec.gpus} GPUs are asked for, and the engine has none to give"
         fix = "Install the NVIDIA Container Toolkit on the engine's machine, or set target.gpus: 0."
         yield finding("TG826", Severity.ERROR, message, fix=fix)
+    if spec.gpus and facts.local:
+        yield from gpu_findings(spec, card_memory())
+
+
+def gpu_findings(spec: ServerSpec, gpus: Sequence[CardMemory]) -> Iterator[Finding]:
+    """Cards that are others than planned for, or have too little memory left.
+
+    Args:
+        spec: of the server.
+        gpus: of this machine; none where the driver does not tell.
+    """
+    for number, (needed, gpu) in enumerate(zip(spec.gpu_bytes, gpus, strict=False)):
+        if needed > gpu.free_bytes:
+            message = (
+                f"the models need {needed >> 20} MiB on GPU {number} ({gpu.name}), which has "
+                f"{gpu.free_bytes >> 20} of {gpu.total_bytes >> 20} MiB left"
+            )
+            fix = "End what holds its memory, or state target.gpu with this card and build again."
+            yield finding("TG160", Severity.ERROR, message, fix=fix)
+        elif spec.gpu_name and card_name(gpu.name, gpu.total_bytes) != spec.gpu_name:
+            message = f"planned for {spec.gpu_name}, GPU {number} is {gpu.name}"
+            fix = "State target.gpu with this card, and build again."
+            yield finding("TG160", Severity.WARNING, message, fix=fix)
 
 
 def image_findings(spec: ServerSpec, engine: DockerEngine) -> Iterator[Finding]:
