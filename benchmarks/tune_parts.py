@@ -22,6 +22,7 @@ from typing import Any
 from probe_bench_tools import perf_analyzer
 from serving_bench import TRITONGEN, model_folder
 from tritongen.model.client_protocol import ClientProtocol
+from tritongen.model.progress import silent
 from tritongen.queueing import ClosedLoop
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import load_project
@@ -93,7 +94,7 @@ def project(row: Row) -> Iterator[Path]:
 def subject_of(folder: Path, row: Row) -> Subject:
     """The model as the tuner sees it."""
     loaded = load_project(folder / "models", folder / "model_repository")
-    gathered = gather_evidence(loaded, trial_policy(run=True), lambda _: None)
+    gathered = gather_evidence(loaded, trial_policy(run=True), silent)
     options = TuneOptions(models=(row.model,), goal=row.goal, cpus=row.cpus)
     (subject,), _ = make_subjects(loaded, gathered, options)
     return subject

@@ -55,7 +55,8 @@ A measurement plotted with matplotlib: [a probe in a notebook](notebook.ipynb).
 ## What stays as it is
 
 Covered from one minor release to the next: what `tritongen.api` exports, as it stands on this page;
-names, meaning and defaults of arguments and of fields of `BuildRequest` and `PlanOptions`;
+names, meaning and defaults of arguments and of fields of `BuildRequest`, `PlanOptions` and
+`TuneOptions`;
 `to_dict()` under its `schema_version`, to which keys may be added; `exit_code`, `findings` and the
 codes. New arguments come with a default that leaves everything as it was, and by name. The
 types that `ProbeRequest` and `LoadSearch` are made of are provisional.

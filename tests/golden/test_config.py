@@ -10,8 +10,10 @@ from tritongen.model.codec import decode
 from tritongen.model.cores import budget_of_limit
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
+from tritongen.model.lock_files import lock_files, parse_lock_files
 from tritongen.planner import plan_serving
-from tritongen.repository.render_repository import render_models
+from tritongen.repository.project import CpuBudget
+from tritongen.repository.render_repository import make_lock, outline, render_models
 
 CASES = Path(__file__).parent / "config"
 
@@ -33,3 +35,10 @@ def test_config(case: str, update_golden: bool) -> None:
         expected.write_text(rendered.text)
     assert rendered.text == expected.read_text()
     assert plan.total_threads <= cores.value
+    # What the lock says of the server follows from what it says of each model.
+    known = Evidence({facts.name: evidence})
+    lock = make_lock(plan, [outline(rendered)], known, CpuBudget(cores, None), document.intent)
+    assert lock.server.environment == {name: item.value for name, item in plan.server.environment}
+    assert lock.server.flags == tuple((name, item.value) for name, item in plan.server.flags)
+    assert lock.server.gpu_bytes == plan.server.gpu_bytes
+    assert parse_lock_files(dict(lock_files(lock)), Path()) == lock

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.probe import a_level
+from tritongen.api import tuning
 from tritongen.api.probing import ProbedLoads
 from tritongen.api.verifying import VerifiedRepository
 from tritongen.cli import (
@@ -230,14 +231,14 @@ def tunings() -> None:
     ):
         print(f"--- all: {every}, dry run: {dry}")
         tune_output.print_report(shown_report, MODELS, whole=every, dry_run=dry)
-    shown(tune_output.document(replace(both, together=together, interrupted=2)))
+    shown(tuning.document(replace(both, together=together, interrupted=2)))
     progress = TuneProgress("ocr", 0, 1, "racing", 12.0, 60.0)
     for one in (
         progress,
         replace(progress, index=1, models=3, best=whole.choice),
         replace(progress, best=missed.choice, elapsed_s=70.0),
     ):
-        print(tune_output.progress_line(one))
+        print(tuning.progress_line(one))
 
 
 ENVIRONMENT = Environment("2026-01-01T00:00:00Z", "tritongen 1", "triton 2", "http host:8000", {})

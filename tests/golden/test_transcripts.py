@@ -18,9 +18,9 @@ import pytest
 from support.cli import Project, furnish, sequence
 from tritongen.cli.main import main
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
-from tritongen.model.lock import lock_text
+from tritongen.model.lock_files import lock_files
 from tritongen.model.tensors import DType
-from tritongen.repository.lock_file import LOCK_FILE, read_lock
+from tritongen.repository.lock_file import read_lock
 
 STORIES = Path(__file__).parent / "transcripts"
 # Milliseconds of one row on one thread, by model; others have no trial.
@@ -48,7 +48,8 @@ def put_evidence(repository: Path) -> None:
         else model
         for name, model in lock.models.items()
     }
-    (repository / LOCK_FILE).write_text(lock_text(replace(lock, models=models)))
+    for path, text in lock_files(replace(lock, models=models)):
+        (repository / path).write_text(text)
 
 
 def shell(command: str) -> int:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ import pytest
 from support.onnx_models import external, save, with_weights
 from support.trial_models import FLOAT, INT64, constant, model, node, weights
 from support.triton import EmbeddedRuntime
+from tritongen.model.lock import lock_text
+from tritongen.repository.lock_file import read_lock
 
 TRITONGEN = Path(sys.executable).with_name("tritongen")
 FREE_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
@@ -156,8 +158,15 @@ class Project:
         return json.loads((self.folder / ".tritongen/server.json").read_text())
 
     def lock(self) -> dict[str, Any]:
-        """The repository's lock."""
-        return json.loads((self.repository / "tritongen.lock").read_text())
+        """The repository's lock as one document."""
+        return json.loads(whole_lock(self.repository))
+
+
+def whole_lock(repository: Path) -> str:
+    """A lock as older tools wrote it, in one file, which may be put in the place of the new one."""
+    lock = read_lock(repository)
+    assert lock is not None
+    return lock_text(replace(lock, shares={}))
 
 
 def tree(folder: Path) -> Mapping[str, bytes]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from support import format_models as make
-from support.cli import Project, fixed
+from support.cli import Project, fixed, tree
 from tritongen import api
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
@@ -165,6 +165,34 @@ def test_probe(
     assert raised.value.code == "TG905"
     with pytest.raises(EnvironmentProblem):
         api.probe(replace(request, url="localhost:1"))
+
+
+def test_tune(here: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[str, int, int]] = []
+    before = tree(here.repository)
+    tuned = api.tune(
+        "models",
+        api.TuneOptions(models=("dense",), cpus=1, budget_s=8, dry_run=True),
+        progress=lambda *step: told.append(step),
+    )
+    assert capfd.readouterr() == ("", "")
+    assert tree(here.repository) == before
+    same = here.json("tune", "-m", "dense", "--cpus", "1", "--budget", "8s", "--dry-run")
+    found = tuned.to_dict()
+    assert shape(found["models"][0]["best"]) == shape(same["models"][0]["best"])
+    assert (sorted(found), tuned.exit_code) == (sorted(same), ExitCode.OK)
+    steps = [(done, total) for what, done, total in told if what.startswith("dense: ")]
+    assert steps == sorted(steps)
+    assert {total for _, total in steps} == {8}
+    for options, untrusted, code in (
+        (api.TuneOptions(goal="fast"), False, "TG304"),
+        (api.TuneOptions(models=("absent",)), False, "TG306"),
+        (api.TuneOptions(budget_s=0.1), False, "TG951"),
+        (None, True, "TG149"),
+    ):
+        with pytest.raises(InvalidInputError) as raised:
+            api.tune("models", options, untrusted=untrusted)
+        assert raised.value.code == code
 
 
 def shape(value: object) -> object:

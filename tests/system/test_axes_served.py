@@ -150,7 +150,7 @@ def test_an_axis_that_the_model_does_not_have_leaves_out_that_model_alone(served
 
 
 def test_axes_of_an_older_lock_are_untested(served):
-    lock = json.loads((served.repository / "tritongen.lock").read_text())
+    lock = served.lock()
     for model in lock["models"].values():
         model["evidence"]["trial"].pop("axes", None)
     served.write("old/tritongen.lock", json.dumps(lock))

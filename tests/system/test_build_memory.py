@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from support.onnx_models import relu, save
-from tritongen.model.lock import LOCK_FILE, lock_text
+from tritongen.model.lock import LOCK_FILE
+from tritongen.model.lock_files import lock_files
+from tritongen.model.progress import silent
 from tritongen.repository.build import BuildMode, BuildOptions, BuildResult, build
 from tritongen.repository.gather_evidence import trial_policy
 from tritongen.repository.inspect import inspect_models
@@ -28,7 +30,7 @@ def project(folder: Path, number: int) -> Path:
 
 def built(folder: Path, *, cpus: float = 4, mode: BuildMode = BuildMode.WRITE) -> BuildResult:
     loaded = load_project(folder / "models", folder / "repository", cpus=cpus)
-    return build(loaded, BuildOptions(mode, trial_policy(run=False)), lambda _: None)
+    return build(loaded, BuildOptions(mode, trial_policy(run=False)), silent)
 
 
 def peak(work: Callable[[], object]) -> int:
@@ -80,9 +82,12 @@ def test_inspection_keeps_facts_alone(folders: dict[int, Path]) -> None:
 def test_a_diff_is_rendered_when_it_is_asked_for(tmp_path: Path) -> None:
     folder = project(tmp_path, 2)
     first = built(folder)
-    assert (folder / "repository" / LOCK_FILE).read_text() == lock_text(first.lock)
+    for path, text in lock_files(first.lock):
+        assert (folder / "repository" / path).read_text() == text
     (folder / "models/tritongen.yaml").write_text("models: {model_0001: {instances: 1}}\n")
     result = built(folder, mode=BuildMode.DRY_RUN)
     shown = {item.path: list(item.diff()) for item in result.differences}
-    assert sorted(shown) == ["model_0000/config.pbtxt", "model_0001/config.pbtxt", LOCK_FILE]
+    assert sorted(shown) == [
+        f"model_000{number}/{name}" for number in (0, 1) for name in ("config.pbtxt", LOCK_FILE)
+    ]
     assert "+  count: 1" in "\n".join(shown["model_0001/config.pbtxt"])

@@ -142,14 +142,13 @@ def bad_locks(text: str) -> dict[str, str | bytes]:
     document = json.loads(text)
     return {
         "empty": "",
-        "no json": text[:200],
+        "no json": text[:50],
         "no text": b"\xff\xfe",
         "a list": "[]",
         "deep": "[" * 100_000,
-        "newer": text.replace('"schema_version": 1', '"schema_version": 2'),
-        "no version": text.replace(' "schema_version": 1,\n', "", 1),
+        "newer": text.replace('"schema_version": 2', '"schema_version": 3'),
         "unknown key": json.dumps(document | {"surprise": 1}),
-        "wrong type": json.dumps(document | {"written": 5}),
+        "wrong type": json.dumps(document | {"tool": 5}),
     }
 
 
@@ -164,6 +163,25 @@ def test_a_bad_lock(built: Project, kind: str) -> None:
     for command in (("build", "models"), ("check",), ("up",), ("explain", "dense")):
         assert built.error(*command, expect=2)["code"] == "TG704", command
     assert tree(built.repository) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ('"backend": "onnxruntime"', '"backend": 5', "TG704"),
+        ('"schema_version": 2', '"schema_version": 3', "TG704"),
+        # What was edited, or put together of two builds, holds for neither.
+        ('"instances": 1', '"instances": 2', "TG710"),
+    ],
+)
+def test_a_bad_lock_of_one_model(built: Project, old: str, new: str, code: str) -> None:
+    place = built.repository / "dense/tritongen.lock"
+    assert old in place.read_text()
+    place.write_text(place.read_text().replace(old, new))
+    for command in (("build", "models"), ("check",), ("up",), ("explain", "dense")):
+        problem = built.error(*command, expect=2)
+        assert problem["code"] == code, command
+        assert problem["where"].endswith("dense/tritongen.lock")
 
 
 @pytest.mark.parametrize("place", ["written", "files", "model"])
@@ -304,7 +322,7 @@ def test_a_report_on_a_repository_that_is_not_there(built: Project) -> None:
 
 
 def test_what_the_system_says_of_a_file_is_told_in_words(built: Project) -> None:
-    lock = built.repository / "tritongen.lock"
+    lock = built.repository / "dense/tritongen.lock"
     text = lock.read_text()
     lock.write_text(re.sub(r'"ms": [0-9.e-]+', '"ms": NaN', text, count=1))
     assert "NaN is no number" in built.error("build", "models", expect=2)["message"]

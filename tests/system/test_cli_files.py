@@ -54,7 +54,10 @@ def test_folders_that_must_not_be_entered(built: Project) -> None:
         shut.chmod(0o755)
 
 
-@pytest.mark.parametrize("path", ["tritongen.lock", "dense/config.pbtxt", "dense/1/model.onnx"])
+@pytest.mark.parametrize(
+    "path",
+    ["tritongen.lock", "dense/tritongen.lock", "dense/config.pbtxt", "dense/1/model.onnx"],
+)
 def test_an_unreadable_file_of_the_repository(built: Project, path: str) -> None:
     (built.repository / path).chmod(0)
     code = "TG704" if path.endswith(".lock") else "TG003"

@@ -60,7 +60,7 @@ def test_an_overlay_that_breaks_a_rule(built: Project, overlay: str, code: str) 
     after = tree(built.repository)
     gone = {path for path in before if path.startswith("dense/")}
     assert set(before) - set(after) == gone
-    assert all(after[path] == before[path] for path in after if path != "tritongen.lock")
+    assert all(after[path] == before[path] for path in after if not path.endswith("tritongen.lock"))
     # It stays so, and is told each time, until the overlay is mended.
     told = built.run("build", "models", "--check", expect=1).out
     assert code in told.partition("not served: dense [")[2].partition("]")[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.cli import FREE_PORTS, INTENT, SERVED, Project, dense, tree
+from support.cli import FREE_PORTS, INTENT, SERVED, Project, dense, tree, whole_lock
 from support.triton import EmbeddedRuntime
 
 pytestmark = pytest.mark.smoke
@@ -23,7 +23,7 @@ PLACED = {
 
 def rebuilt(built: Project, mode: str) -> Project:
     """The same project with its repository written anew, with weights in another way."""
-    lock = (built.repository / "tritongen.lock").read_bytes()
+    lock = whole_lock(built.repository)
     shutil.rmtree(built.repository)
     built.write("model_repository/tritongen.lock", lock)
     built.run("build", "models", "--weights", mode)

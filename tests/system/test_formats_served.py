@@ -8,6 +8,7 @@ import pytest
 from support import format_models as make
 from support.busy import count_computing
 from support.triton import start_server
+from tritongen.model.progress import silent
 from tritongen.model.samples import InputRecipe, make_inputs
 from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.gather_evidence import TrialPolicy
@@ -77,7 +78,7 @@ def served(tmp_path_factory, embedded_runtime):
     project = load_project(folder / "models", folder / "repository")
     options = TrialOptions(cores=2, time_budget_s=0.2)
     policy = TrialPolicy(run=True, remeasure=False, options=options)
-    result = build(project, BuildOptions(BuildMode.WRITE, policy), lambda _: None)
+    result = build(project, BuildOptions(BuildMode.WRITE, policy), silent)
     environment = tuple((name, value.value) for name, value in result.plan.server.environment)
     with start_server(
         folder / "repository",
@@ -164,4 +165,4 @@ def test_building_again_changes_nothing(served):
     repository, _, _ = served
     project = load_project(repository.parent / "models", repository)
     policy = TrialPolicy(run=True, remeasure=False, options=TrialOptions(cores=2))
-    assert not build(project, BuildOptions(BuildMode.CHECK, policy), lambda _: None).drift
+    assert not build(project, BuildOptions(BuildMode.CHECK, policy), silent).drift

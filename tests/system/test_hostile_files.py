@@ -50,6 +50,7 @@ READERS: dict[str, list[list[str]]] = {
         ["build", "models", "--check"], ["report"],
     ],
     "model_repository/tritongen.lock": [UP, ["check"], ["build", "models", "--check"]],
+    "model_repository/dense/tritongen.lock": [UP, ["check"], ["build", "models", "--check"]],
     "model_repository.plan.json": [["export", "compose", "-o", "deploy"], ["report"]],
     "model_repository/.tritongen.journal": [["build", "models", "--no-trial"]],
     "models/.variants/dense/fixed/variant.json": [

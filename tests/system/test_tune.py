@@ -267,7 +267,7 @@ class TestDefault:
     def test_is_what_triton_completes(self, tuned, explicit_server: TestServer):
         project, _ = tuned
         loaded = load_project(project.models, project.repository)
-        gathered = gather_evidence(loaded, trial_policy(run=False), lambda _: None)
+        gathered = gather_evidence(loaded, trial_policy(run=False), lambda *_: None)
         (subject,), _ = make_subjects(loaded, gathered, TuneOptions(models=("dense",), cpus=1))
         ours = loadable(subject, subject.baseline, default=True).config
         name = explicit_server.unique("default")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tritongen.api.planning import PlannedFleet, plan
     from tritongen.api.probing import ProbedLoads, compare_probes, probe
     from tritongen.api.result import ApiResult
+    from tritongen.api.tuning import TunedRepository, tune
     from tritongen.api.verifying import VerifiedRepository, verify
     from tritongen.fleet.plan_fleet import PlanOptions
     from tritongen.probe.level import Conditions
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
     from tritongen.queueing.load import ClosedLoop, OpenLoop
     from tritongen.triton.access import Access
     from tritongen.triton.address import Tls
+    from tritongen.tune.tune_options import TuneOptions
 
 __all__ = [
     "Access", "ApiResult", "BuildRequest", "BuiltRepository", "CheckedRepository",
     "ClientExample", "ClosedLoop", "Conditions", "ExplainedCode", "ExplainedModel",
     "InputOptions", "InspectedFolder", "LoadSearch", "ModelChoice", "OpenLoop", "PlanOptions",
-    "PlannedFleet", "ProbeRequest", "ProbedLoads", "Tls", "VerifiedRepository", "build",
-    "check", "client", "compare_probes", "explain", "explain_code", "inspect", "plan", "probe",
-    "verify",
+    "PlannedFleet", "ProbeRequest", "ProbedLoads", "Tls", "TuneOptions", "TunedRepository",
+    "VerifiedRepository", "build", "check", "client", "compare_probes", "explain", "explain_code",
+    "inspect", "plan", "probe", "tune", "verify",
 ]  # fmt: skip
 
 # The modules have other names than their functions: a loaded module is an attribute here, too.
@@ -46,6 +48,7 @@ _EXPORTS = {
     "api.planning": ("PlannedFleet", "plan"),
     "api.probing": ("ProbedLoads", "compare_probes", "probe"),
     "api.result": ("ApiResult",),
+    "api.tuning": ("TunedRepository", "tune"),
     "api.verifying": ("VerifiedRepository", "verify"),
     "fleet.plan_fleet": ("PlanOptions",),
     "probe.level": ("Conditions",),
@@ -55,6 +58,7 @@ _EXPORTS = {
     "queueing.load": ("ClosedLoop", "OpenLoop"),
     "triton.access": ("Access",),
     "triton.address": ("Tls",),
+    "tune.tune_options": ("TuneOptions",),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 

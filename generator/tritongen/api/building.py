@@ -17,7 +17,7 @@ from tritongen.model.intent import WeightsMode
 from tritongen.model.progress import Progress, silent
 from tritongen.repository import build as room
 from tritongen.repository.gather_evidence import trial_policy
-from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.repository.lock_file import CONFIG_FILE, note_linted, note_placed
 from tritongen.repository.project import Project, load_project, remember_models
 
 _Mode = Literal["write", "check", "diff", "dry-run"]
@@ -128,6 +128,8 @@ def build(
     findings = tuple(dict.fromkeys((*fixes, *result.findings))) if request.fix else result.findings
     if request.mode == "write":
         remember_models(request.repository, root)
+        note_linted(request.repository, result.lock, tuple(result.lock.folders))
+        note_placed(request.repository, result.lock)
     return BuiltRepository(replace(result, findings=findings), request.mode)
 
 

@@ -19,7 +19,7 @@ def log_notice(text: str) -> None:
     _log.warning("%s", text)
 
 
-def telling(project: Project, progress: Progress, notice: Notice) -> Callable[[str], None]:
+def telling(project: Project, progress: Progress, notice: Notice) -> Progress:
     """The progress of trials, which first tells of code that has not been met before.
 
     Args:
@@ -29,10 +29,10 @@ def telling(project: Project, progress: Progress, notice: Notice) -> Callable[[s
     """
     code = programs(project)
 
-    def progressing(name: str) -> None:
+    def progressing(name: str, done: int, total: int) -> None:
         if name in code and (text := code_notice(project.root, code)):
             notice(text)
-        progress(f"trying {name}", 0, 0)
+        progress(f"trying {name}", done, total)
 
     return progressing
 

@@ -68,7 +68,9 @@ def plan(
     if options.output is not None and options.write:
         writable_file(options.output)
     root = models_path(models, options.repository)
-    found = room.plan(root, options, lambda name: progress(f"trying {name}", 0, 0))
+    found = room.plan(
+        root, options, lambda name, done, total: progress(f"trying {name}", done, total)
+    )
     return PlannedFleet(found, top)
 
 

@@ -119,6 +119,7 @@ def _request(options: argparse.Namespace) -> "BuildRequest":
 def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     from tritongen.model.findings import Severity
     from tritongen.repository.absent_weights import ABSENT
+    from tritongen.repository.build import LOCK_MOVED
     from tritongen.repository.stored_variants import FIX_TAKEN, LAYOUT_MOVED
 
     output.print_findings(item for item in result.findings if item.severity is not Severity.INFO)
@@ -135,6 +136,8 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     for item in result.findings:
         if item.code == LAYOUT_MOVED:
             say(f"{item.model}: {item.message}")
+        if item.code == LOCK_MOVED:
+            say(f"{item.message}: `tritongen explain {LOCK_MOVED}`")
     cores = result.plan.server.cores.value
     from tritongen.model.lock import is_rate_limited
 
@@ -145,15 +148,24 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
         say(severe(told, Severity.ERROR))
-    files = result.differences[: None if options.all else _MAX_FILES]
-    for difference in files:
-        say(f"{_told(difference.kind, result.written)}: {difference.path}")
-    if rest := len(result.differences) - len(files):
-        say(dim(f"and {rest} files more; --all lists them"))
+    _print_files(result, whole=options.all)
     if result.written:
         for path, name in result.kept.items():
             say(f"hand edit kept: {path} is now {name}")
     _conclude(result, options)
+
+
+def _print_files(result: "BuildResult", *, whole: bool) -> None:
+    """What has changed; of many, the files of the lock are counted, which follow the others."""
+    from tritongen.repository.lock_file import is_of_lock
+
+    told = [item for item in result.differences if whole or not is_of_lock(item.path)]
+    told = told or list(result.differences)
+    files = told[: None if whole else _MAX_FILES]
+    for difference in files:
+        say(f"{_told(difference.kind, result.written)}: {difference.path}")
+    if rest := len(result.differences) - len(files):
+        say(dim(f"and {rest} files more; --all lists them"))
 
 
 def print_models(found: "Sequence[Outline]", *, whole: bool) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.cli.output import ProgressBar, dim, good, present, print_table, say, severe
+from tritongen.cli.output import ProgressBar, good, present, print_table, say, severe
 from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, known_repository
 from tritongen.cli.up import add_server_options, wanted_server
 from tritongen.errors import InvalidInputError
@@ -60,6 +60,6 @@ def _print(checks: "tuple[Check, ...]") -> None:
             head = severe(f"{item.severity.value} {item.code}", item.severity)
             say()
             say(f"{head} {item.name}")
-            say(f"  {dim('→ ' + item.fix)}")
+            say(f"  → {item.fix}")
     if all(item.ok for item in checks):
         say(good("nothing stands in the way"))

@@ -2,6 +2,7 @@
 
 import argparse
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from tritongen.cli.output import emit, emit_json, good, say, say_lines, suggest
 from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, existing_folder
@@ -9,8 +10,12 @@ from tritongen.errors import ExitCode, InvalidInputError
 from tritongen.model.codec import shallow, view
 from tritongen.model.printable import json_text
 
+if TYPE_CHECKING:
+    from tritongen.repository.drafts import Draft
+
 EXAMPLES = """\
   tritongen init ./models                      draft ./models/tritongen.yaml
+  tritongen init ./models --git                and lines for .gitignore and .gitattributes
   tritongen init --schema > tritongen.schema.json
   tritongen init ./models --step image --model resnet     a step in Python before resnet
   tritongen init ./models --step labels --model resnet    and one after it
@@ -34,7 +39,11 @@ def register(parser: CommandParser) -> None:
     parser.add_argument(
         "--name", default="", metavar="NAME", help="of the step (default: MODEL_STEP)"
     )
-    parser.add_flags(force="replace an existing file")
+    parser.add_flags(
+        force="replace an existing file",
+        git="add to .gitignore and .gitattributes what the project needs; an existing file stays",
+    )
+    parser.add_repository_option("-r", "--repository", purpose="for --git")
     parser.add_format()
 
 
@@ -52,20 +61,45 @@ def run(options: argparse.Namespace) -> int:
         raise InvalidInputError("TG009", "name the folder of models", where="tritongen init")
     if options.step or options.model or options.name:
         return _draft_step(options)
-    from tritongen.repository.drafts import draft_intent
-    from tritongen.system.files import write_atomic
-
-    draft = draft_intent(existing_folder(options.models), force=options.force or options.stdout)
-    if not options.stdout:
-        write_atomic(draft.path, draft.text.encode())
+    draft, drafted = _draft(options)
+    changed = _git_files(options, draft) if options.git else []
     if options.format == "json":
-        emit_json({**view(draft, "path", "models", "text"), "written": not options.stdout})
+        more = {"git": changed} if options.git else {}
+        emit_json({**view(draft, "path", "models", "text"), "written": drafted, **more})
     elif options.stdout:
         say_lines(draft.text)
     else:
-        say(good(f"wrote {draft.path}"))
+        for path in ([draft.path] if drafted else []) + changed:
+            say(good(f"wrote {path}"))
         suggest(f"tritongen build {quote(str(options.models))}")
     return int(ExitCode.OK)
+
+
+def _draft(options: argparse.Namespace) -> "tuple[Draft, bool]":
+    """The draft, and whether it was written: beside git's lines an existing file stays."""
+    from tritongen.intent import INTENT_FILE
+    from tritongen.repository.drafts import draft_intent
+    from tritongen.system.files import write_atomic
+
+    folder = existing_folder(options.models)
+    stays = options.git and not options.force and (folder / INTENT_FILE).exists()
+    draft = draft_intent(folder, force=options.force or options.stdout or stays)
+    if options.stdout or stays:
+        return draft, False
+    write_atomic(draft.path, draft.text.encode())
+    return draft, True
+
+
+def _git_files(options: argparse.Namespace, draft: "Draft") -> list[str]:
+    """Names of git's files that have changed."""
+    from shutil import which
+
+    from tritongen.repository.git_files import add_git_lines, git_lines
+
+    lines = git_lines(
+        options.models, options.repository, draft.suffixes, lfs=which("git-lfs") is not None
+    )
+    return [] if options.stdout else list(add_git_lines(lines))
 
 
 def _draft_step(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
@@ -28,6 +29,11 @@ _STYLES = {
 _GOOD = "32"
 _BOLD = "1"
 _DIM = "2"
+# More units than this are bytes, and told as a share.
+_MAX_COUNTED = 100_000
+# Seconds of a stage before the time that is left is told. Chosen: a rate of less is chance.
+_SURE_AFTER_S = 5.0
+_MINUTES_FROM_S = 100.0
 # Stands for the escape character of our own styles until a line is written. Nobody can know it:
 # what looks like a style in a name is shown as text.
 _MARK = f"<{os.urandom(8).hex()}>"
@@ -36,8 +42,12 @@ _LEAD = re.compile(rf"(?:{_MARK}\[\d+m|\s)*")
 
 
 def colours(stream: TextIO) -> bool:
-    """Whether to colour: a terminal, and NO_COLOR is not set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether to colour: NO_COLOR forbids it, FORCE_COLOR asks for it; else on a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
@@ -192,7 +202,7 @@ def _print_finding(item: Finding) -> None:
     told = bool(place) and named and item.message.startswith(place)
     say(f"{head} {where + ': ' if where and not told else ''}{item.message}")
     if item.severity is not Severity.INFO:
-        say(f"  {dim('→ ' + item.fix)}")
+        say(f"  → {item.fix}")
 
 
 def print_diffs(differences: "Iterable[Difference]") -> None:
@@ -228,7 +238,7 @@ def print_left_out(codes: Mapping[str, Sequence[str]]) -> None:
         told = ", ".join(f"{name} [{', '.join(found)}]" for name, found in codes.items())
         say(severe(f"not served: {told}", Severity.ERROR))
         purpose = "each fix stands above; `serve: false` leaves a model out on purpose"
-        say(dim(f"  → {purpose}"))
+        say(f"  → {purpose}")
 
 
 def report_error(problem: TritongenError, *, as_json: bool) -> None:
@@ -238,7 +248,7 @@ def report_error(problem: TritongenError, *, as_json: bool) -> None:
     for detail in problem.details:
         for line in detail.split("\n"):
             say_error(f"  {line.expandtabs()}")
-    say_error(paint(f"  → {problem.fix}", _DIM, sys.stderr))
+    say_error(f"  → {problem.fix}")
     if as_json:
         emit_json({"error": error_json(problem)})
 
@@ -255,10 +265,9 @@ def remark(text: str) -> None:
 
 
 def progress(text: str) -> None:
-    """A line of progress, on a terminal only."""
+    """A line of progress for a stage."""
     _log_stage(text)
-    if sys.stderr.isatty():
-        remark(paint(text, _DIM, sys.stderr))
+    remark(paint(text, _DIM, sys.stderr))
 
 
 def _log_stage(text: str) -> None:
@@ -268,11 +277,17 @@ def _log_stage(text: str) -> None:
 
 
 class ProgressBar:
-    """A line of progress that rewrites itself, on a terminal only; call it with units done."""
+    """A line of progress; call it with units done.
+
+    On a terminal it rewrites itself. Elsewhere there is one line for each stage: for all models
+    that are tried, as for a download.
+    """
 
     def __init__(self) -> None:
         self._shown = False
         self._what = ""
+        # Of the stage: units in all, units that were done when it began, and when that was.
+        self._stage = (0, 0, 0.0)
 
     def __enter__(self) -> Self:
         return self
@@ -284,16 +299,34 @@ class ProgressBar:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show what is being done, and how far it is when the total is known."""
-        if total and what != self._what:
+        begins = bool(total) and what != self._what
+        if begins:
             self._what = what
             _log_stage(what)
-        if _wishes["quiet"] or not sys.stderr.isatty():
-            return
-        share = f" {100 * done // total} %" if total else ""
-        line = styled_line(paint(what + share, _DIM, sys.stderr))
-        sys.stderr.write(f"\r\033[K{line}")
-        sys.stderr.flush()
-        self._shown = True
+            begins = total != self._stage[0]
+        if begins:
+            self._stage = (total, done, time.monotonic())
+        line = paint(what + self._position(done, total), _DIM, sys.stderr)
+        if not sys.stderr.isatty():
+            if begins:
+                remark(line)
+        elif not _wishes["quiet"]:
+            sys.stderr.write(f"\r\033[K{styled_line(line)}")
+            sys.stderr.flush()
+            self._shown = True
+
+    def _position(self, done: int, total: int) -> str:
+        """How far it is: of few units their number, of bytes their share; and the time left."""
+        if not total:
+            return ""
+        told = f", {done} of {total} done" if total <= _MAX_COUNTED else f" {100 * done // total} %"
+        begun, at = self._stage[1:]
+        spent = time.monotonic() - at
+        if done <= begun or spent < _SURE_AFTER_S:
+            return told
+        left = spent * (total - done) / (done - begun)
+        time_left = f"{left:.0f} s" if left < _MINUTES_FROM_S else f"{left / 60:.0f} min"
+        return f"{told}, about {time_left} left"
 
     def told(self, what: str, done: int, total: int) -> None:
         """Progress of the API: what has no measure yet is a line of its own."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tritongen.cli import output
 from tritongen.cli.parser import (
@@ -18,16 +17,12 @@ from tritongen.cli.parser import (
     declared_options,
     models_folder,
     positive_float,
-    refuse_to_serve,
     seconds,
     whole,
     writable_file,
 )
-from tritongen.errors import ExitCode, InvalidInputError
+from tritongen.errors import InvalidInputError
 from tritongen.tune.tune_options import TuneOptions
-
-if TYPE_CHECKING:
-    from tritongen.tune.tuning_run import TuneProgress
 
 _log = logging.getLogger(__name__)
 EXAMPLES = """\
@@ -77,34 +72,31 @@ _TYPES: dict[str, Callable[[str], object]] = {
 
 def run(options: argparse.Namespace) -> int:
     """Tune, print, and tell by the exit code whether the goals are met."""
-    from tritongen.api.code_notice import programs
-    from tritongen.cli.tune_output import document, print_report
-    from tritongen.repository.project import load_project
-    from tritongen.repository.stored_variants import with_selection
-    from tritongen.tune.tune_models import tune
+    from tritongen import api
+    from tritongen.cli.tune_output import print_report
     from tritongen.tune.tune_page import write_page
-    from tritongen.tune.tuning_run import Listener
 
-    refuse_to_serve(options)
     if options.html is not None:
         writable_file(options.html)
     wanted = _wanted(options)
-    project = with_selection(load_project(models_folder(options), options.repository))
-    output.tell_of_code(project.root, programs(project), served=True)
     with Live() as live:
-        report = tune(Path.cwd(), project, wanted, Listener(live.step, live.note, live.bar))
+        tuned = api.tune(
+            models_folder(options),
+            wanted,
+            repository=options.repository,
+            untrusted=options.untrusted,
+            progress=live.told,
+            notice=output.say_error,
+        )
+    report = tuned.report
     output.present(
         options.format,
-        lambda: document(report),
+        tuned.to_dict,
         lambda: print_report(report, options.models, whole=options.all, dry_run=wanted.dry_run),
     )
     if options.html is not None:
         write_page(report, options.html)
-    if report.interrupted:
-        return 128 + report.interrupted
-    if not report.met:
-        return int(ExitCode.GOAL_NOT_MET)
-    return int(ExitCode.FINDINGS if report.left_out else ExitCode.OK)
+    return 128 + report.interrupted if report.interrupted else int(tuned.exit_code)
 
 
 def _wanted(options: argparse.Namespace) -> TuneOptions:
@@ -141,16 +133,13 @@ class Live:
     def __exit__(self, *rest: object) -> None:
         self.bar.__exit__(*rest)
 
-    def note(self, text: str) -> None:
-        """What is done before the search."""
-        _log.info("%s", text)
-        self._say(f"{text} …", always=True)
-
-    def step(self, progress: "TuneProgress") -> None:
-        """Where the search stands."""
-        from tritongen.cli.tune_output import progress_line
-
-        self._say(progress_line(progress), always=False)
+    def told(self, what: str, done: int, total: int) -> None:
+        """What is done before the search, and where that stands."""
+        if total:
+            self._say(f"{what} · {100 * done // total} %", always=False)
+        elif what:
+            _log.info("%s", what)
+            self._say(f"{what} …", always=True)
 
     def _say(self, text: str, *, always: bool) -> None:
         if sys.stderr.isatty():

@@ -5,8 +5,9 @@ The message becomes a tree of named fields with comments, which the template pri
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,7 +16,7 @@ from tritongen.config.config_message import ConfigMessage
 from tritongen.config.protobuf import Message, is_repeated, new_model_config, same
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.printable import UNSAFE, printable
-from tritongen.model.serving_plan import Reason
+from tritongen.model.serving_plan import Reason, Source
 from tritongen.resources import plain_template
 
 WIDTH = 96
@@ -44,6 +45,9 @@ _ORDER = (
 # fits a screen.
 _MAX_WARMUP_INPUT_LINES = 52
 
+# In the place of a measurement that several fields rest on; it stands at the top once.
+_AT_THE_TOP = "measured; see the top"
+
 # Printed even at its default: its absence would read as "not decided".
 _ALWAYS = frozenset({"max_batch_size"})
 
@@ -69,16 +73,24 @@ def render_config(config: ConfigMessage, header: Header) -> str:
     Raises:
         EnvironmentProblem: TG001, the text would not parse back to the identical message.
     """
+    shared = _shared(config.reasons)
+    header = replace(header, notes=(*header.notes, *shared))
     # Every value was escaped when the nodes were made.
     text = plain_template("config.pbtxt.j2").render(
         header=header,
-        nodes=tuple(_Nodes(config.reasons).of(config.message)),
+        nodes=tuple(_Nodes(config.reasons, shared).of(config.message)),
         remarks=sorted((name, reason.sentence) for name, reason in config.remarks.items()),
         printable=printable,
         wrap=_wrap,
     )
     _prove(text, config, header.model)
     return text
+
+
+def _shared(reasons: Mapping[str, Reason]) -> tuple[str, ...]:
+    """Measurements that more than one field rests on, in words."""
+    measured = (one.sentence for one in reasons.values() if one.source is Source.MEASURED)
+    return tuple(sentence for sentence, fields in Counter(measured).items() if fields > 1)
 
 
 def _wrap(text: str, depth: int) -> list[str]:
@@ -145,9 +157,11 @@ class _Nodes:
 
     Attributes:
         reasons: to print, by path.
+        shared: sentences that stand at the top.
     """
 
     reasons: Mapping[str, Reason]
+    shared: Sequence[str] = ()
 
     def of(self, message: Message) -> Iterator[TextNode]:
         """The nodes of the top level."""
@@ -205,7 +219,8 @@ class _Nodes:
         return TextNode(described.name, comment, "", inner)
 
     def _comment(self, path: str) -> str:
-        return self.reasons[path].sentence if path in self.reasons else ""
+        sentence = self.reasons[path].sentence if path in self.reasons else ""
+        return _AT_THE_TOP if sentence in self.shared else sentence
 
 
 def _octal(text: str) -> str:

@@ -25,7 +25,7 @@ class CodePage:
 
 @cache
 def explanations() -> Mapping[str, CodePage]:
-    """Every code that is explained, in order: those that `check` and `build` tell of models."""
+    """Every code that is explained, in order: those that commands tell of models and servers."""
     found: dict[str, CodePage] = {}
     for page in sorted(_FOLDER.glob("*.md")):
         _, *sections = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)

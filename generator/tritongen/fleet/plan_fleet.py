@@ -1,6 +1,6 @@
 """From a project, its traffic, measurements and prices to machines, replicas and a bill."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
 from tritongen.model.lock import Lock
+from tritongen.model.progress import Progress
 from tritongen.planner import left_out
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project, load_project
@@ -47,7 +48,6 @@ from tritongen.system.paths import read_head
 
 # A list price that is older than this should be looked up again.
 _OLD_DAYS = 240
-Progress = Callable[[str], None]
 _SHIPPED = "data/instance_types.csv"
 _SHIPPED_GPUS = "data/gpu_instance_types.csv"
 # Of a price list or a recording; chosen: a year by the minute takes less than a tenth.

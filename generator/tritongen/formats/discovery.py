@@ -155,8 +155,9 @@ def _single(name: str, path: str, main: CandidateVersion) -> ModelCandidate:
 
 
 def _from_folder(root: Path, entry: FolderEntry, findings: list[Finding]) -> ModelCandidate | None:
-    if os.path.lexists(root / entry.path / "tritongen.lock"):
-        return None  # a repository that this tool wrote
+    has_lock = os.path.lexists(root / entry.path / "tritongen.lock")
+    if has_lock and not os.path.lexists(root / entry.path / "config.pbtxt"):
+        return None  # a repository that this tool wrote, and not a model of one
     if template_format(root, entry.path) is not None:
         return _template(root, entry)
     whole = identify(root, entry)
@@ -268,7 +269,7 @@ def name_fault(name: str) -> Finding | None:
     Triton takes the name of the model's folder, puts it into URLs without decoding them, and
     refuses ``..`` and ``/``.
     """
-    if name in _RESERVED:
+    if name in _RESERVED or name.endswith(".tritongen.lock"):
         message = f"a model cannot be named {name!r}: Triton or tritongen uses that name itself"
         return finding("TG126", Severity.ERROR, message, model=name)
     if _SERVABLE.fullmatch(name) and len(name) <= _MAX_NAME_CHARACTERS:

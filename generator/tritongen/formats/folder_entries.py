@@ -99,7 +99,9 @@ def list_folder(root: Path, relative: str = "") -> tuple[FolderEntry, ...]:
 
 
 def _ignored(name: str) -> bool:
-    return name.startswith(".") or name in _IGNORED or Path(name).stem.lower() in _IGNORED_STEMS
+    if name.startswith(".") or name in _IGNORED or name.endswith(".tritongen.lock"):
+        return True
+    return Path(name).stem.lower() in _IGNORED_STEMS
 
 
 def _entry(root: Path, relative: str, name: str) -> FolderEntry:

@@ -1,11 +1,9 @@
 """What git leaves in a file that two changes met in."""
 
+import shlex
+from pathlib import PurePath
+
 CODE = "TG710"
-IN_A_GENERATED_FILE = (
-    "Take one side (`git checkout --ours PATH`), merge tritongen.yaml by hand, and run `tritongen "
-    "build`, which writes what belongs to both; `--force` where it takes the other side's "
-    "configuration for a hand edit."
-)
 
 
 def merge_marks(text: str) -> str:
@@ -16,3 +14,13 @@ def merge_marks(text: str) -> str:
         return ""
     line = text.count("\n", 0, begin) + 1
     return f"line {line}: the conflict of a merge is not resolved"
+
+
+def rebuild(path: PurePath | str) -> str:
+    """What mends a generated file that two changes met in, or the folder that holds it."""
+    command = f"git checkout HEAD -- {shlex.quote(str(path))} && tritongen build"
+    return (
+        f"Run `{command}`: it takes your side's measurements (MERGE_HEAD in place of HEAD takes "
+        "the other's) and writes what belongs to both. Resolve tritongen.yaml first where it has "
+        "conflicts, too."
+    )

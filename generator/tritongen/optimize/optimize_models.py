@@ -51,6 +51,7 @@ def optimize(
         where = ", ".join(sorted(code))
         raise InvalidInputError("TG149", "optimising calls functions of the folder", where=where)
     isa = named_isa(options.isa, parse_cpuinfo(cpu_info()))
+    wanted = tuple(_wanted(project))
     staging = new_staging(project.root, "run")
     try:
         with folder_lock(project.root, "optimising the models of this folder"):
@@ -63,15 +64,19 @@ def optimize(
                         options,
                         staging,
                         _job(project, options, intent, isa),
-                        progress,
+                        _counted(progress, number, len(wanted)),
                     )
                 )
                 if facts.format is ModelFormat.ONNX
                 else _foreign(facts)
-                for facts, intent in _wanted(project)
+                for number, (facts, intent) in enumerate(wanted, 1)
             )
     finally:
         _remove(staging)
+
+
+def _counted(progress: Progress, number: int, total: int) -> Progress:
+    return progress if total == 1 else lambda text: progress(f"[{number}/{total}] {text}")
 
 
 def _job(project: Project, options: OptimizeOptions, intent: ModelIntent, isa: Isa) -> ChildJob:

@@ -1,5 +1,5 @@
 """Facts, intent and evidence in; one serving plan out. Pure: the same inputs, the same plan."""
 
-from tritongen.planner.planning import left_out, model_inputs, plan_serving
+from tritongen.planner.planning import held_by_environment, left_out, model_inputs, plan_serving
 
-__all__ = ["left_out", "model_inputs", "plan_serving"]
+__all__ = ["held_by_environment", "left_out", "model_inputs", "plan_serving"]

@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
+from tritongen.model.lock import CONTEXT_BYTES
 from tritongen.model.target_gpu import TargetGpu
 from tritongen.planner.context import ModelInput, mebibytes
 
-# Of the server's process on each card: the CUDA context, of which 300 MB were seen, libraries and
-# Triton's pool of 64 MiB.
-CONTEXT_BYTES = 512 * 2**20
 # Of a process of the Python backend, each instance one of its own: another context.
 _PROCESS_BYTES = 320 * 2**20
 # Of what a card has, for what the estimate does not know. Chosen.

@@ -9,7 +9,6 @@ from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
 from tritongen.planner.context import ModelInput, mebibytes
 from tritongen.planner.engine_models import has_engine
 from tritongen.planner.gpu_memory import (
-    CONTEXT_BYTES,
     GpuMemory,
     gpu_memory,
     room_of,
@@ -159,10 +158,9 @@ def _refused(model: ModelInput, memory: GpuMemory, free: Sequence[int]) -> GpuPl
     return GpuPlace((memory.rows, message), nothing, memory, fault=fault)
 
 
-def bytes_by_card(plans: Sequence[ModelPlan], cards: int) -> tuple[int, ...]:
-    """What the server takes on each card; nothing where that is not known of any model."""
-    taken = [CONTEXT_BYTES] * cards
-    for plan in plans:
-        for card in plan.gpus.value if plan.gpus is not None else range(cards):
-            taken[card] += plan.gpu_bytes
-    return tuple(taken) if any(plan.gpu_bytes for plan in plans) else ()
+def bytes_on_cards(plan: ModelPlan, cards: int) -> tuple[int, ...]:
+    """What a model takes on each card; empty where that is not known."""
+    if not plan.gpu_bytes:
+        return ()
+    own = plan.gpus.value if plan.gpus is not None else range(cards)
+    return tuple(plan.gpu_bytes if card in own else 0 for card in range(cards))

@@ -87,6 +87,7 @@ def _mean(values: Iterable[float | None]) -> float:
 
 
 def _reason(model: ModelInput, given: int, cores: int, part: float, models: int) -> Reason:
+    """Why a model has its cores; in words that do not change with every change of another model."""
     if model.intent.instances is not None:
         return Reason(Source.INTENT, f"{given} of {cores} cores: fixed in tritongen.yaml")
     if models == 1:
@@ -96,8 +97,7 @@ def _reason(model: ModelInput, given: int, cores: int, part: float, models: int)
     service = f"{service_ms:.3g} ms" if service_ms is not None else "the mean service time"
     return Reason(
         Source.INTENT if rate is not None else Source.TRIAL,
-        f"{given} of {cores} cores: {part:.0%} of the load of {models} models "
-        f"({requests} × {service})",
+        f"{given} of {cores} cores: its share of the load of all models ({requests} × {service})",
         (("share_of_load", round(part, 3)),),
     )
 

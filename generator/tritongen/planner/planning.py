@@ -9,7 +9,16 @@ from tritongen.model.evidence import Evidence, ModelEvidence, with_refusal
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent, Target
-from tritongen.model.lock import CACHE, LIMITER, LIMITER_RESOURCE, TELEMETRY, THREADS
+from tritongen.model.lock import (
+    CACHE,
+    CACHE_BYTES,
+    LIMITER,
+    LIMITER_RESOURCE,
+    TELEMETRY,
+    THREADS,
+    bytes_by_card,
+    environment_threads,
+)
 from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import (
     InstanceKind,
@@ -23,7 +32,7 @@ from tritongen.model.serving_plan import (
 from tritongen.planner.batching import plan_batching
 from tritongen.planner.context import ModelInput, decided
 from tritongen.planner.engine_models import plan_engine
-from tritongen.planner.gpu_placement import GpuPlace, bytes_by_card, place_models
+from tritongen.planner.gpu_placement import GpuPlace, bytes_on_cards, place_models
 from tritongen.planner.instances import Share, Split, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
@@ -42,8 +51,6 @@ from tritongen.planner.sequences import (
 )
 from tritongen.planner.trial_findings import callee_findings, plan_findings
 from tritongen.planner.tuned_choice import still_tuned
-
-CACHE_BYTES = 64 * 2**20
 
 
 def plan_serving(
@@ -274,18 +281,17 @@ def _server(
         gpus=target.gpus,
         environment=_environment(models),
         flags=_flags(cores.value, models, limited),
-        gpu_bytes=bytes_by_card(models, target.gpus),
+        gpu_bytes=bytes_by_card(bytes_on_cards(model, target.gpus) for model in models),
     )
 
 
 def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]], ...]:
     # Where variables alone limit a model, they must hold it to what was planned.
-    held = [model.threads.value for model in models if _by_environment(model)]
+    held = [model.threads.value for model in models if held_by_environment(model)]
+    threads = environment_threads(held, (model.threads.value for model in models))
     if held:
-        threads = min(held)
         why = "the threads of models that no parameter limits, one process per instance"
     else:
-        threads = max((model.threads.value for model in models), default=1)
         why = "the most threads of one instance"
     why += "; OpenMP and BLAS otherwise take every core of the host in each process"
     held_to = decided(str(threads), Source.RULE, why)
@@ -293,7 +299,7 @@ def _environment(models: Sequence[ModelPlan]) -> tuple[tuple[str, Planned[str]],
     return (*((name, held_to) for name in THREADS), (TELEMETRY, silent))
 
 
-def _by_environment(model: ModelPlan) -> bool:
+def held_by_environment(model: ModelPlan) -> bool:
     """Whether only environment variables limit the model's CPU threads."""
     backend = BACKENDS.get(model.backend)
     if backend is None or model.kind.value is not InstanceKind.CPU:

@@ -1,6 +1,6 @@
 """The main job: a models folder becomes a model repository."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
@@ -9,7 +9,8 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import Evidence
 from tritongen.model.findings import Finding, Location, Severity, finding
-from tritongen.model.lock import LOCK_FILE, Lock, lock_text
+from tritongen.model.lock import Lock
+from tritongen.model.progress import Progress
 from tritongen.model.serving_plan import InstanceKind, ServingPlan
 from tritongen.planner import left_out, plan_serving
 from tritongen.repository.check import Survey, Texts, survey_texts
@@ -23,7 +24,7 @@ from tritongen.repository.compare import (
     refuse_conflicts,
 )
 from tritongen.repository.gather_evidence import Gathered, TrialPolicy, gather_evidence
-from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.repository.lock_file import CONFIG_FILE, is_of_lock, lock_change
 from tritongen.repository.project import CpuBudget, Project
 from tritongen.repository.render_repository import Outline, make_lock
 from tritongen.repository.stored_variants import with_selection
@@ -38,7 +39,8 @@ from tritongen.repository.write_repository import (
     tidy,
 )
 
-Progress = Callable[[str], None]
+# That a lock in one file was moved into one a model.
+LOCK_MOVED = "TG712"
 _TEXTS = frozenset({DifferenceKind.NEW, DifferenceKind.CHANGED, DifferenceKind.HAND_EDIT})
 
 
@@ -163,16 +165,18 @@ def _build(project: Project, options: BuildOptions, progress: Progress) -> Build
     if options.strict:
         _refuse_left_out(project, planned.left_out)
     plan, found = planned.plan, planned.found
-    lock = _lock(project, plan, found, gathered.evidence, target)
+    lock = _lock(project, plan, found, gathered.evidence, target, options.mode)
     differences = compare(project, found.differences, lock)
     told = (*gathered.findings, *_findings(project, plan), *found.findings)
     # What inspection finds in the file of an engine, the linter finds as well.
     findings = tuple(dict.fromkeys(told))
+    if _is_moved(project, lock):
+        findings += (finding(LOCK_MOVED, Severity.INFO, "the lock is now one file a model"),)
     if options.mode is BuildMode.CHECK:
         findings += (*_drift_findings(differences), *gathered.lost)
     written, kept = False, _kept(project, lock, differences)
     if options.mode is BuildMode.WRITE:
-        refuse_conflicts(differences, options.force)
+        refuse_conflicts(differences, options.force, project.repository)
         written = _write(project, planned.texts, lock, differences, kept)
     return BuildResult(
         plan, found.models, lock, differences, findings, written, kept, planned.left_out
@@ -308,14 +312,21 @@ def _lock(
     found: Survey,
     evidence: Evidence,
     target: CpuBudget,
+    mode: BuildMode,
 ) -> Lock:
     lock = make_lock(plan, found.models, evidence, target, project.intent, found.ensembles)
     old = project.lock
-    # A newer tool that decides the same leaves the committed lock as it is.
-    same = replace(lock, tool=old.tool) if old is not None else None
-    if old is not None and same is not None and old in (same, same.without_facts()):
-        return old
-    return lock
+    if old is None:
+        return lock
+    # A newer tool that decides the same leaves the committed lock as it is, but for its form.
+    same = replace(lock, tool=old.tool)
+    known = old == same or (old in same.as_older() and mode is not BuildMode.WRITE)
+    return old if known else lock
+
+
+def _is_moved(project: Project, lock: Lock) -> bool:
+    """Whether a lock that lay in one file goes into one file a model."""
+    return project.lock is not None and not project.lock.in_parts and lock.in_parts
 
 
 def _kept(project: Project, lock: Lock, differences: tuple[Difference, ...]) -> dict[str, str]:
@@ -341,7 +352,10 @@ def _write(
         return False
     planned = {item.path for item in differences if not item.removes}
     change = RepositoryChange(
-        texts=chain(kept_texts(project.repository, kept), _changed_texts(texts, lock, differences)),
+        texts=chain(
+            kept_texts(project.repository, kept),
+            _changed_texts(project, texts, lock, differences),
+        ),
         weights=tuple(_weights(project, differences)),
         removals=(
             *(item.path for item in differences if item.kind is DifferenceKind.REMOVED),
@@ -353,14 +367,14 @@ def _write(
 
 
 def _changed_texts(
-    texts: Texts, lock: Lock, differences: tuple[Difference, ...]
+    project: Project, texts: Texts, lock: Lock, differences: tuple[Difference, ...]
 ) -> Iterator[TextFile]:
     """What is to be written, rendered one after the other while it is written."""
     for item in differences:
-        if item.kind in _TEXTS and not item.removes and item.path != LOCK_FILE:
+        if item.kind in _TEXTS and not item.removes and not is_of_lock(item.path):
             yield TextFile(item.path, texts.of(item.path).encode())
     # The lock goes last: a repository whose lock is new is new as a whole.
-    yield TextFile(LOCK_FILE, lock_text(lock).encode())
+    yield from lock_change(project.lock_texts, lock).texts
 
 
 def _weights(project: Project, differences: tuple[Difference, ...]) -> list[WeightFile]:

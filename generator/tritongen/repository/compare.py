@@ -15,8 +15,10 @@ from pathlib import Path
 
 from tritongen.errors import InvalidInputError, describe_error
 from tritongen.model.intent import WeightsMode
-from tritongen.model.lock import LOCK_FILE, Lock, lock_text
-from tritongen.model.merge_marks import CODE, IN_A_GENERATED_FILE, merge_marks
+from tritongen.model.lock import Lock
+from tritongen.model.lock_files import lock_file_text, lock_files
+from tritongen.model.merge_marks import CODE, merge_marks, rebuild
+from tritongen.repository.lock_file import placed_here
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import digest
 from tritongen.repository.write_repository import TextFile
@@ -100,7 +102,7 @@ def compare(project: Project, texts: Sequence[Difference], lock: Lock) -> tuple[
     """
     differences = [
         *texts,
-        *_lock_difference(project, lock),
+        *_lock_differences(project, lock),
         *_weights(project, lock),
         *_removals(project, lock),
     ]
@@ -145,19 +147,26 @@ def kind_of_change(path: str, old: str, written: Mapping[str, str]) -> Differenc
     return DifferenceKind.CHANGED if ours else DifferenceKind.HAND_EDIT
 
 
-def _lock_difference(project: Project, lock: Lock) -> Iterator[Difference]:
-    place, new = project.repository / LOCK_FILE, partial(lock_text, lock)
-    old = read_text(place)
-    if old is None:
-        yield Difference(LOCK_FILE, DifferenceKind.NEW, "", new)
-    elif old != new():
-        yield Difference(LOCK_FILE, DifferenceKind.CHANGED, partial(_text, place), new)
+def _lock_differences(project: Project, lock: Lock) -> Iterator[Difference]:
+    planned = set()
+    for path, new in lock_files(lock):
+        planned.add(path)
+        place = project.repository / path
+        old = read_text(place)
+        if old != new:
+            kind = DifferenceKind.NEW if old is None else DifferenceKind.CHANGED
+            again = partial(lock_file_text, lock, path)
+            yield Difference(path, kind, partial(_text, place) if old else "", again)
+    # Beside a lock in one file they are of another time, and the next build writes them anew.
+    for path in project.lock_texts.keys() - planned if lock.in_parts else ():
+        yield Difference(path, DifferenceKind.REMOVED, project.lock_texts[path])
 
 
 def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
     """Model files that are absent or hold other bytes; nothing when weights are left out."""
-    old = _placed(project.lock)
-    for path, sha in _placed(lock).items():
+    old = project.lock.weights if project.lock is not None else {}
+    here = placed_here(project.repository)
+    for path, sha in lock.weights.items():
         target = project.repository / path
         if not target.exists() or lfs_digest(target) == sha:
             if project.intent.weights is not WeightsMode.NONE:
@@ -168,7 +177,8 @@ def _weights(project: Project, lock: Lock) -> Iterator[Difference]:
             if _in_other_form(target, project.intent.weights):
                 yield Difference(path, DifferenceKind.WEIGHTS_FORM)
             continue
-        ours = found == old.get(path) or target.is_symlink()
+        # After a pull the lock is a colleague's, and the weights are those of the last build here.
+        ours = found in {old.get(path), here.get(path)} or target.is_symlink()
         yield Difference(path, DifferenceKind.WEIGHTS_OLD if ours else DifferenceKind.FOREIGN)
 
 
@@ -183,8 +193,8 @@ def _removals(project: Project, lock: Lock) -> Iterator[Difference]:
     """Files of the old lock that the new one does not have: of models that are gone."""
     if project.lock is None:
         return
-    keep = {*lock.written, *_placed(lock)}
-    for path, sha in {**project.lock.written, **_placed(project.lock)}.items():
+    keep = {*lock.written, *lock.weights}
+    for path, sha in {**project.lock.written, **project.lock.weights}.items():
         target = project.repository / path
         if path in keep or not os.path.lexists(target):
             continue
@@ -195,16 +205,6 @@ def _removals(project: Project, lock: Lock) -> Iterator[Difference]:
         else:
             theirs, text = DifferenceKind.FOREIGN, ""
         yield Difference(path, DifferenceKind.REMOVED if ours else theirs, text)
-
-
-def _placed(lock: Lock | None) -> dict[str, str]:
-    if lock is None:
-        return {}
-    return {
-        f"{name}/{relative}": sha
-        for name, model in lock.models.items()
-        for relative, sha in model.evidence.files
-    }
 
 
 def _text(path: Path) -> str:
@@ -245,8 +245,15 @@ def file_digest(path: Path) -> str:
         raise InvalidInputError("TG003", what, where=str(path)) from problem
 
 
-def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
+def refuse_conflicts(
+    differences: Sequence[Difference], force: bool, repository: Path | None = None
+) -> None:
     """Stops before anything is lost that the tool did not write.
+
+    Args:
+        differences: all of them.
+        force: whether hand edits may be replaced; they are kept under another name.
+        repository: that `build` mends after a merge; None for other files.
 
     Raises:
         InvalidInputError: TG703 a file of somebody else; TG702 a hand edit, unless `force`; TG710
@@ -259,7 +266,7 @@ def refuse_conflicts(differences: Sequence[Difference], force: bool) -> None:
     first = (foreign or conflicts)[0]
     for item in conflicts:
         if unmerged := merge_marks(item.old if isinstance(item.old, str) else item.old()):
-            fix = IN_A_GENERATED_FILE
+            fix = rebuild((repository / item.path).parent) if repository is not None else ""
             raise InvalidInputError(CODE, unmerged, where=item.path, fix=fix)
     what = "was not written by tritongen" if foreign else "was edited by hand"
     raise InvalidInputError(

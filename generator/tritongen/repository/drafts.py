@@ -45,11 +45,19 @@ _UNSAFE = re.compile(r"[^\w .,:/\[\]()-]")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A drafted file; `models` are the names in it."""
+    """A drafted file.
+
+    Attributes:
+        path: of the file.
+        text: of it.
+        models: names in it.
+        suffixes: of files that are weights.
+    """
 
     path: Path
     text: str
     models: tuple[str, ...]
+    suffixes: frozenset[str] = frozenset()
 
 
 def draft_intent(root: Path, *, force: bool) -> Draft:
@@ -75,7 +83,14 @@ def draft_intent(root: Path, *, force: bool) -> Draft:
         cores=budget_of(read_cpus()).value,
         models=[_entry(model, root) for model in models],
     )
-    return Draft(path, text, tuple(model.name for model in models))
+    names = tuple(model.name for model in models)
+    return Draft(path, text, names, frozenset(_suffixes(models)))
+
+
+def _suffixes(models: Sequence[ModelFacts]) -> Iterator[str]:
+    for model in models:
+        for version in model.versions:
+            yield from (Path(ref.source).suffix for ref in version.files)
 
 
 def _entry(model: ModelFacts, root: Path) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Any
 from tritongen.config.config_message import ConfigMessage
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Finding
+from tritongen.model.progress import silent
 from tritongen.model.serving_plan import Reason, ServerPlan
 from tritongen.planner import left_out, plan_serving
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
@@ -54,7 +55,7 @@ def explain(root: Path, repository: Path, model: str, field: str = "") -> Explai
     """
     project = with_selection(load_project(root, repository, without_files=True))
     facts = model_named(model, project.models, root)
-    gathered = gather_evidence(project, trial_policy(run=False), lambda _: None)
+    gathered = gather_evidence(project, trial_policy(run=False), silent)
     cores = project.target().cores
     plan = plan_serving(project.models, project.intent, gathered.evidence, cores)
     planned = next((item for item in plan.models if item.name == model), None)

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -132,15 +132,13 @@ class Gathered:
         )
 
 
-def gather_evidence(
-    project: Project, policy: TrialPolicy, progress: Callable[[str], None]
-) -> Gathered:
+def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -> Gathered:
     """Evidence of every servable model of the project.
 
     Args:
         project: with its lock.
         policy: when models are run.
-        progress: told of each model that is run.
+        progress: told of each model that is run, and of how many there are.
 
     Raises:
         InvalidInputError: a model file cannot be read.
@@ -154,7 +152,8 @@ def gather_evidence(
     faults: list[Finding] = []
     renewed: dict[str, str] = {}
     tried: set[str] = set()
-    for facts in _served(project):
+    served = tuple(_served(project))
+    for number, facts in enumerate(served):
         earlier = known.get(facts.name)
         hashed = _hashed(project, facts, cache, earlier)
         given = _given(project, facts.name, hashed.trial)
@@ -163,7 +162,7 @@ def gather_evidence(
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
             tried.add(facts.name)
-            progress(facts.name)
+            progress(facts.name, number, len(served))
             trial = _tried(project, facts, policy.options, given)
             evidence = _of_now(_hashed(project, facts, cache, evidence), hashed, trial)
             if evidence.trial is None:

@@ -114,7 +114,7 @@ def inspect_models(
     *,
     trial: bool,
     code: bool = True,
-    progress: Callable[[Project], Callable[[str], None]] = lambda _project: lambda _name: None,
+    progress: Callable[[Project], Progress] = lambda _project: silent,
     download: Progress = silent,
 ) -> InspectionResult:
     """Inspect a folder.

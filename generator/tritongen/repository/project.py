@@ -4,13 +4,12 @@ Its folder remembers locally which models a repository was built from, and whose
 """
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tritongen.errors import EnvironmentProblem, InvalidInputError
+from tritongen.errors import InvalidInputError
 from tritongen.intent import INTENT_FILE, Fault, IntentDocument, raise_faults, read_intent
 from tritongen.model.cores import CpuReading, budget_of, budget_of_limit
 from tritongen.model.facts import ModelFacts
@@ -22,18 +21,16 @@ from tritongen.model.releases import Release, find
 from tritongen.model.serving_plan import Planned
 from tritongen.model.variants import Variant
 from tritongen.repository.absent_weights import absence, stored_facts
-from tritongen.repository.lock_file import lock_text, parsed_lock, read_lock
+from tritongen.repository.lock_file import lock_texts, parsed_lock, read_lock
+from tritongen.repository.remembered import remember, remembered
 from tritongen.repository.write_repository import settle
-from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
-from tritongen.system.own_files import check_folder, read_own
-from tritongen.triton.server_state import StateStore
 
 if TYPE_CHECKING:
     from tritongen.formats import Inspection
 
 __all__ = ["CpuBudget", "Project", "load_project", "read_lock"]
-STATE_FOLDER = Path(".tritongen")
+_PROJECTS, _CODE = "projects.json", "code.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ class Project:
         models: facts of every model.
         findings: on the folder as a whole.
         lock: of the repository, None when there is none yet.
-        lock_text: what `lock` was read from, None when there is none yet.
+        lock_texts: what `lock` was read from, by path relative to the repository.
         variants: by model, for those that stand in the place of their originals in `models`.
         originals: facts of those originals.
         alone: whether one model file was named, and not its folder.
@@ -75,7 +72,7 @@ class Project:
     models: tuple[ModelFacts, ...]
     findings: tuple[Finding, ...]
     lock: Lock | None
-    lock_text: str | None = None
+    lock_texts: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, Variant] = field(default_factory=dict)
     originals: Mapping[str, ModelFacts] = field(default_factory=dict)
     alone: bool = False
@@ -83,10 +80,10 @@ class Project:
 
     def refreshed(self) -> "Project":
         """The project with the lock as it is now: another build may have written a new one."""
-        text = lock_text(self.repository)
-        if text == self.lock_text:
+        texts = lock_texts(self.repository)
+        if texts == self.lock_texts:
             return self
-        return replace(self, lock=parsed_lock(text, self.repository), lock_text=text)
+        return replace(self, lock=parsed_lock(texts, self.repository), lock_texts=texts)
 
     def target(self, *, remeasure: bool = False) -> CpuBudget:
         """The stated cores, else those recorded in the lock, else this machine's, read once."""
@@ -127,8 +124,8 @@ def load_project(
     intent = replace(intent, pipelines={}) if alone else intent
     release = find(intent.target.triton)
     settle(repository)
-    text = lock_text(repository)
-    lock = parsed_lock(text, repository)
+    texts = lock_texts(repository)
+    lock = parsed_lock(texts, repository)
     inspection, stored = _inspected(named, release, intent, lock if without_files else None)
     _raise_faults(document, inspection.models, whole=not alone)
     chosen = [model_named(name, inspection.models, root).name for name in sorted(only)]
@@ -141,7 +138,7 @@ def load_project(
         models=models,
         findings=tuple(item for item in inspection.findings if not _of_samples(item, intent)),
         lock=lock,
-        lock_text=text,
+        lock_texts=texts,
         alone=alone,
         stored=stored,
     )
@@ -272,21 +269,7 @@ def _unknown_models(document: IntentDocument, models: Sequence[ModelFacts]) -> I
 
 def remember_models(repository: Path, models: Path) -> None:
     """Note the models folder of a repository; a folder that cannot be written forgets it."""
-    path = STATE_FOLDER / "projects.json"
-    known = _remembered(path)
-    entry = {str(repository.resolve()): str(models.resolve())}
-    if entry.items() <= known.items():
-        return
-    _remember(path, known | entry)
-
-
-def _remember(path: Path, document: dict[str, str]) -> None:
-    text = json.dumps(document, indent=1, sort_keys=True)
-    try:
-        StateStore(Path()).make_folder()
-        write_atomic(path, text.encode(), mode=0o600)
-    except EnvironmentProblem:
-        return  # a convenience: what is forgotten is said or asked again
+    remember(_PROJECTS, {str(repository.resolve()): str(models.resolve())})
 
 
 def last_models(repository: Path) -> Path:
@@ -295,7 +278,7 @@ def last_models(repository: Path) -> Path:
     Raises:
         InvalidInputError: TG002 when neither is known.
     """
-    known = _remembered(STATE_FOLDER / "projects.json").get(str(repository.resolve()))
+    known = remembered(_PROJECTS).get(str(repository.resolve()))
     for candidate in (known, "models"):
         if candidate and Path(candidate).exists():
             return Path(candidate)
@@ -308,19 +291,8 @@ def last_models(repository: Path) -> Path:
 
 def remember_code(folder: Path) -> bool:
     """Whether code of a folder runs here for the first time; it is no longer the first then."""
-    path = STATE_FOLDER / "code.json"
-    known = _remembered(path)
     name = str(folder.resolve())
-    if name in known:
+    if name in remembered(_CODE):
         return False
-    _remember(path, known | {name: "told"})
+    remember(_CODE, {name: "told"})
     return True
-
-
-def _remembered(path: Path) -> dict[str, str]:
-    try:
-        check_folder(STATE_FOLDER)
-        document = json.loads(read_own(path))
-        return {str(key): str(value) for key, value in document.items()}
-    except (EnvironmentProblem, OSError, ValueError, AttributeError, RecursionError):
-        return {}

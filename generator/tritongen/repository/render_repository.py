@@ -13,12 +13,21 @@ from tritongen.model.backends import BACKENDS, ThreadScope, threads_each
 from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent
-from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget
+from tritongen.model.lock import (
+    Lock,
+    LockedModel,
+    LockedTarget,
+    ServerShare,
+    is_rate_limited,
+    server_of,
+)
 from tritongen.model.serving_plan import EnsemblePlan, ModelPlan, Reason, ServingPlan, Source
 from tritongen.model.variants import LABELS_FILE, StepKind, Variant
+from tritongen.planner import held_by_environment
+from tritongen.planner.gpu_placement import bytes_on_cards
 from tritongen.repository import lock_file
 from tritongen.repository.project import CpuBudget
-from tritongen.repository.shared_memory_size import Room, in_steps, room_of
+from tritongen.repository.shared_memory_size import Room, room_of
 
 CONFIG_FILE = lock_file.CONFIG_FILE
 # Triton wants a version folder, and git keeps no empty one.
@@ -223,13 +232,20 @@ def make_lock(
     """The lock of a repository that holds these configurations."""
     models: dict[str, LockedModel] = {}
     written: dict[str, str] = {}
-    room = 0
+    shares: dict[str, ServerShare] = {}
+    limited = is_rate_limited(plan.server.flags)
     for item in outlines:
         models[item.plan.name] = _locked(item, evidence.models)
         written.update(item.digests)
-        room += item.room.needed(evidence.models[item.plan.name].trial)
+        shares[item.plan.name] = ServerShare(
+            held=held_by_environment(item.plan),
+            limited=limited,
+            cached=item.plan.response_cache is not None,
+            room_bytes=item.room.needed(evidence.models[item.plan.name].trial),
+            gpu_bytes=bytes_on_cards(item.plan, intent.target.gpus),
+        )
     for ensemble in ensembles:
-        room += ensemble.room.needed(None)
+        shares[ensemble.plan.name] = ServerShare(room_bytes=ensemble.room.needed(None))
         written |= {path: digest(text.encode()) for path, text in ensemble.files.items()}
     tried = {name: item for name, item in evidence.models.items() if item.trial is not None}
     return Lock(
@@ -242,15 +258,11 @@ def make_lock(
             gpus=intent.target.gpus,
             gpu=intent.target.gpu,
         ),
-        server=LockedServer(
-            environment={name: value.value for name, value in plan.server.environment},
-            flags=tuple((name, value.value) for name, value in plan.server.flags),
-            shared_memory_bytes=in_steps(room),
-            gpu_bytes=plan.server.gpu_bytes,
-        ),
+        server=server_of(budget.cores.value, models, shares),
         models=models,
         written=written,
         refused={name: tried[name] for name, _ in plan.refused if name in tried},
+        shares=shares,
     )
 
 

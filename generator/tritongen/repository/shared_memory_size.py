@@ -7,11 +7,10 @@ from pathlib import Path
 from tritongen.config.pbtxt import parse_config
 from tritongen.config.protobuf import Message, dtype_of
 from tritongen.model.evidence import Trial
-from tritongen.model.lock import Lock
+from tritongen.model.lock import Lock, in_steps
 from tritongen.model.tensors import DType
 from tritongen.repository.lock_file import CONFIG_FILE, config_text
 
-_STEP = 64 << 20
 # Each instance's region starts so large. It holds a batch's inputs and outputs; the next batch is
 # written while this one is read.
 _REGION = 1 << 20
@@ -54,11 +53,6 @@ class Room:
             return math.prod(size if size > 0 else _DYNAMIC_SIZE for size in dims)
         tried = observed[1:] if self.max_batch_size > 0 else observed
         return math.prod(max(1, size) for size in tried)
-
-
-def in_steps(total: int) -> int:
-    """What is asked for where tensors need `total` bytes: whole steps, one at least."""
-    return max(1, math.ceil(total / _STEP)) * _STEP
 
 
 def shared_memory_bytes(repository: Path, lock: Lock | None) -> int:

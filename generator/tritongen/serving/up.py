@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tritongen.errors import EnvironmentProblem, InvalidInputError, TritongenError
 from tritongen.model.findings import Finding, Severity
 from tritongen.model.progress import Progress
+from tritongen.repository.lock_file import note_linted
 from tritongen.serving.lifecycle import down
 from tritongen.serving.preflight import ports_of
 from tritongen.serving.protocol import ModelControl
@@ -146,7 +147,9 @@ def lint_findings(served: ServedRepository, *, keep_going: bool) -> tuple[Findin
         for item in check_repository(served.folder, hashes=False).findings
         if item.severity is Severity.ERROR
     )
-    if not keep_going:
+    if not errors:
+        note_linted(served.folder, served.lock, served.models)
+    elif not keep_going:
         _refuse(errors, InvalidInputError, _WAYS_ON)
     return tuple(replace(item, severity=Severity.WARNING) for item in errors)
 

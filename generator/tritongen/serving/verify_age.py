@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritongen.repository.lock_file import CONFIG_FILE
+from tritongen.repository.lock_file import CONFIG_FILE, LOCK_FILE
 from tritongen.serving.served_config import model_drift
 from tritongen.triton.connect import ServerClient
 from tritongen.triton.server import ServerState
@@ -46,6 +46,7 @@ class RepositoryAge:
     def _newer(self, name: str, started: float) -> str:
         """A file of a model that was written after the server started."""
         for path in sorted((self.repository / name).rglob("*")):
-            if path.is_file() and path.name != CONFIG_FILE and path.stat().st_ctime > started:
+            told = path.name not in {CONFIG_FILE, LOCK_FILE} and path.is_file()
+            if told and path.stat().st_ctime > started:
                 return path.relative_to(self.repository).as_posix()
         return ""

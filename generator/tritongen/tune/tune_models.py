@@ -2,21 +2,22 @@
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tritongen.errors import EnvironmentProblem, InvalidInputError
 from tritongen.model.evidence import Evidence, ModelEvidence, Served, Tuned
-from tritongen.model.lock import LOCK_FILE, Lock, LockedModel, lock_text
+from tritongen.model.lock import Lock, LockedModel, server_of
+from tritongen.model.progress import silent
 from tritongen.planner import left_out, model_inputs, plan_serving
 from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.compare import DifferenceKind
 from tritongen.repository.gather_evidence import Gathered, gather_evidence, trial_policy
+from tritongen.repository.lock_file import lock_change
 from tritongen.repository.project import Project
 from tritongen.repository.render_repository import CONFIG_FILE, make_lock, outline, render_models
-from tritongen.repository.write_repository import build_lock, recover
-from tritongen.system.files import translated, write_atomic
+from tritongen.repository.write_repository import apply_change, build_lock, recover
 from tritongen.system.machine import own_cpus, read_cpus
 from tritongen.tune.search.co_location import side_by_side
 from tritongen.tune.search.objective import parse_goal
@@ -104,7 +105,11 @@ def _evidence(project: Project, options: TuneOptions, told: Listener) -> Gathere
         chosen = tuple(facts for facts in project.models if facts.name in options.models)
         project = replace(project, models=chosen)
     policy = trial_policy(run=True, timeout_s=options.trial_timeout_s)
-    return gather_evidence(project, policy, lambda name: told.note(f"trying {name}"))
+    return gather_evidence(
+        project,
+        policy,
+        lambda name, done, all_of: told.note(f"trying {name}, {done + 1} of {all_of}"),
+    )
 
 
 def _cores(project: Project, options: TuneOptions) -> int:
@@ -213,12 +218,31 @@ def with_results(
         entry = tuned_evidence(gathered, known.evidence.served, result, cpu)
         models[result.name] = replace(known, evidence=entry)
         changed.append(result.name)
-    server = base.server
-    if any(_shapes(models[name]) != _shapes(base.models.get(name)) for name in changed):
-        # Other shapes take other room; the next build finds out how much.
-        server = replace(server, shared_memory_bytes=None)
-    lock = replace(base, models=models, server=server)
-    return replace(project, lock=lock, lock_text=lock_text(lock)), tuple(changed)
+    return replace(project, lock=_with_models(base, models, changed, fresh)), tuple(changed)
+
+
+def _with_models(
+    base: Lock, models: Mapping[str, LockedModel], changed: Sequence[str], fresh: Lock
+) -> Lock:
+    """A lock with other models; where their tensors have other shapes they take other room.
+
+    Args:
+        base: the lock as it is.
+        models: all that it is to hold.
+        changed: names of those that are not as in `base`.
+        fresh: what a build would write.
+    """
+    known = base.models
+    other = [name for name in changed if _shapes(models[name]) != _shapes(known.get(name))]
+    if not base.in_parts:
+        room = None if other else base.server.shared_memory_bytes
+        return replace(base, models=models, server=replace(base.server, shared_memory_bytes=room))
+    # The next build finds out how much.
+    new = (name for name in changed if name not in base.shares)
+    unknown = {name: replace(fresh.shares[name], room_bytes=None) for name in (*other, *new)}
+    shares = {**base.shares, **unknown}
+    server = server_of(base.target.cores, models, shares)
+    return replace(base, models=models, shares=shares, server=server)
 
 
 def _same_domain(known: Tuned | None, now: Tuned) -> bool:
@@ -281,10 +305,8 @@ def record(
         recover(project.repository)
         current = project.refreshed()
         after, changed = with_results(current, evidence, results)
-        if changed and after.lock_text != current.lock_text:
-            with translated(project.repository):
-                project.repository.mkdir(parents=True, exist_ok=True)
-            write_atomic(project.repository / LOCK_FILE, (after.lock_text or "").encode())
+        if changed and after.lock != current.lock and after.lock is not None:
+            apply_change(project.repository, lock_change(current.lock_texts, after.lock))
     return _with_diffs(after, results, changed)
 
 
@@ -294,7 +316,7 @@ def _with_diffs(
     """Results with what `build` would write otherwise; nothing where it would refuse to."""
     options = BuildOptions(BuildMode.DRY_RUN, trial_policy(run=False))
     try:
-        differences = build(project, options, lambda _: None).differences
+        differences = build(project, options, silent).differences
     except InvalidInputError:
         differences = ()
     found = {

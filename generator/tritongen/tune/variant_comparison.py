@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tritongen.errors import InvalidInputError
+from tritongen.model.progress import silent
 from tritongen.model.variants import Verdict
 from tritongen.planner import model_inputs
 from tritongen.planner.context import show_figure
@@ -94,7 +95,7 @@ def _subject_of(
         lock=None,
     )
     note(f"trying {subject.name}, variant {name}")
-    gathered = gather_evidence(alone, trial_policy(run=True), lambda _: None)
+    gathered = gather_evidence(alone, trial_policy(run=True), silent)
     evidence = gathered.evidence
     ((model, _),) = model_inputs(alone.models, alone.intent, evidence, subject.cores)
     made = make_subject(model, alone.intent, evidence.models[subject.name], subject.cores, options)

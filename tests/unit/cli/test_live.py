@@ -20,11 +20,12 @@ def test_elsewhere_a_note_is_a_line_and_steps_are_told_now_and_then(monkeypatch,
     now = [100.0]
     monkeypatch.setattr(tune.time, "monotonic", lambda: now[0])
     with Live() as live:
-        live.note("trying the models")
+        live.told("trying the models", 0, 0)
         for later, text in ((4.9, "early"), (0.1, "due"), (4.9, "early"), (0.2, "again")):
             now[0] += later
             live._say(text, always=False)
-        live.note("at once")
+        live.told("at once", 0, 0)
+        live.told("", 0, 0)
     told = capsys.readouterr().err.splitlines()
     assert told == ["trying the models …", "due", "again", "at once …"]
 
@@ -41,3 +42,10 @@ def test_on_a_terminal_a_line_never_wraps(columns, length, monkeypatch):
     shown = stream.getvalue()
     assert shown.count("x") == length
     assert "\n" not in shown
+
+
+def test_where_it_stands_is_told_in_shares_of_the_whole(monkeypatch, capsys):
+    monkeypatch.setattr(tune.time, "monotonic", lambda: 100.0)
+    with Live() as live:
+        live.told("ocr: racing", 30, 120)
+    assert capsys.readouterr().err == "ocr: racing · 25 %\n"

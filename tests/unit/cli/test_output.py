@@ -174,19 +174,58 @@ def test_progress_is_a_line_that_rewrites_itself_and_is_gone_at_the_end(terminal
         bar("loading", 1, 3)
         bar("waiting", 1, 0)
     shown = terminal.getvalue()
-    assert "loading 33 %" in shown
+    assert "loading, 1 of 3 done" in shown
     assert "waiting\033[0m" in shown
     assert shown.endswith("\r\033[K")
     assert "\n" not in shown
 
 
-def test_progress_is_for_terminals(monkeypatch):
+def test_elsewhere_each_stage_is_one_line(monkeypatch):
+    """Models that are tried are one stage; so is a download, whose units are bytes."""
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     with output.ProgressBar() as bar:
-        bar("loading", 1, 3)
+        bar("waiting", 0, 0)
+        for done in range(3):
+            bar(f"trying {done}", done, 3)
+        for done in (0, 1 << 20):
+            bar("downloading", done, 2 << 20)
+        bar.told("trying", 0, 0)
     output.progress("a stage")
-    assert stream.getvalue() == ""
+    assert stream.getvalue().splitlines() == [
+        "trying 0, 0 of 3 done", "downloading 0 %", "trying …", "a stage",
+    ]  # fmt: skip
+
+
+def test_the_time_that_is_left_is_told_once_it_means_something(terminal, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr", terminal)
+    with output.ProgressBar() as bar:
+        for at, done in ((100.0, 2), (104.0, 4), (110.0, 6), (400.0, 12)):
+            now[0] = at
+            bar("trying", done, 42)
+    shown = terminal.getvalue()
+    assert "4 of 42 done\033" in shown, "four seconds say little"
+    assert "6 of 42 done, about 90 s left" in shown
+    assert "12 of 42 done, about 15 min left" in shown
+
+
+@pytest.mark.parametrize(
+    ("terminal", "no", "force", "coloured"),
+    [
+        (True, "", "", True), (False, "", "", False), (True, "1", "", False),
+        (False, "", "1", True), (False, "", "0", False), (True, "1", "1", False),
+    ],
+)  # fmt: skip
+def test_who_decides_on_colours(terminal, no, force, coloured, monkeypatch):
+    """As other tools do: NO_COLOR forbids, FORCE_COLOR asks, and a terminal is asked last."""
+    monkeypatch.setenv("NO_COLOR", no)
+    monkeypatch.setenv("FORCE_COLOR", force)
+    monkeypatch.setenv("TERM", "xterm")
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    assert output.colours(stream) is coloured
 
 
 def test_a_stage_is_logged_once_and_one_without_an_end_never(caplog):

@@ -14,8 +14,10 @@ from tritongen.cli.main import main
 from tritongen.errors import CODES
 from tritongen.errors.explanations import explanations
 
-# Families that `check` and `build` tell.
-FAMILIES = ("TG1", "TG20", "TG21", "TG30", "TG31", "TG4", "TG5", "TG6", "TG70", "TG71")
+# Families that `check`, `build`, a server, `probe`, `tune` and `observe` tell.
+FAMILIES = (
+    "TG1", "TG20", "TG21", "TG30", "TG31", "TG4", "TG5", "TG6", "TG70", "TG71", "TG8", "TG9",
+)  # fmt: skip
 WEIGHTS = {
     "onnxruntime": "model.onnx", "pytorch": "model.pt", "openvino": "model.xml",
     "fil": "xgboost.model", "python": "model.py",

@@ -16,11 +16,11 @@ from tritongen.model.evidence import (
 from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat
 from tritongen.model.graph_work import GraphWork, Work
 from tritongen.model.intent import Intent, ModelIntent, Target
+from tritongen.model.lock import CONTEXT_BYTES
 from tritongen.model.serving_plan import InstanceKind
 from tritongen.model.target_gpu import TargetGpu
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner import plan_serving
-from tritongen.planner.gpu_memory import CONTEXT_BYTES
 
 MIB, GB = 2**20, 10**9
 T4 = TargetGpu("T4")

@@ -1,6 +1,7 @@
 """What a build would change, whose file each of them is, and where edits are kept."""
 
 import hashlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFormat
 from tritongen.model.intent import Intent, WeightsMode
-from tritongen.model.lock import Lock, LockedModel, LockedTarget, lock_text
+from tritongen.model.lock import Lock, LockedModel, LockedTarget, ServerShare
+from tritongen.model.lock_files import lock_files
 from tritongen.repository.compare import (
     Difference,
     DifferenceKind,
@@ -23,7 +25,7 @@ from tritongen.repository.compare import (
     refuse_conflicts,
     text_differences,
 )
-from tritongen.repository.lock_file import LOCK_FILE, TOOL
+from tritongen.repository.lock_file import LOCK_FILE, TOOL, is_of_lock
 
 
 def sha(text: str) -> str:
@@ -35,18 +37,25 @@ def lock_of(written: dict[str, str], weights: dict[str, str]) -> Lock:
     files = tuple((path, sha(text)) for path, text in weights.items())
     model = LockedModel("m", ModelFormat.ONNX, "onnxruntime", 1, 1, ModelEvidence(files))
     texts = {path: sha(text) for path, text in written.items()}
-    return Lock(TOOL, LockedTarget("26.07", 1), models={"m": model} if files else {}, written=texts)
+    models = {"m": model} if files else {}
+    names = {path.partition("/")[0] for path in texts} | set(models)
+    shares = dict.fromkeys(names, ServerShare(room_bytes=1))
+    return Lock(TOOL, LockedTarget("26.07", 1), models=models, written=texts, shares=shares)
 
 
 def project(folder, lock: Lock | None, weights: WeightsMode = WeightsMode.COPY):
-    return SimpleNamespace(repository=folder, lock=lock, intent=Intent(weights=weights))
+    texts = dict(lock_files(lock)) if lock is not None else {}
+    return SimpleNamespace(
+        repository=folder, lock=lock, lock_texts=texts, intent=Intent(weights=weights)
+    )
 
 
 def differences(folder, old: Lock | None, new: Lock, weights=WeightsMode.COPY) -> dict[str, str]:
-    (folder / LOCK_FILE).write_text(lock_text(new))
+    for path, text in lock_files(new):
+        (folder / path).write_text(text)
     found = compare(project(folder, old, weights), (), new)
     assert [one.path for one in found] == sorted(one.path for one in found)
-    return {one.path: one.kind for one in found}
+    return {one.path: one.kind for one in found if not is_of_lock(one.path)}
 
 
 @pytest.fixture(name="folder")
@@ -132,8 +141,13 @@ def test_a_lock_that_is_not_there_or_another(folder):
     ]
     (folder / LOCK_FILE).write_text("{}")
     assert [one.kind for one in compare(empty, (), lock)] == [DifferenceKind.CHANGED]
-    (folder / LOCK_FILE).write_text(lock_text(lock).replace("\n", "\r\n"))
+    (folder / LOCK_FILE).write_text(dict(lock_files(lock))[LOCK_FILE].replace("\n", "\r\n"))
     assert compare(empty, (), lock) == ()
+    # A file of the lock goes with the last that it says of its model.
+    old = project(folder, lock_of({"m/config.pbtxt": "x"}, {}))
+    assert [(one.path, one.kind) for one in compare(old, (), lock)] == [
+        (f"m/{LOCK_FILE}", DifferenceKind.REMOVED)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +207,9 @@ def test_a_file_that_git_could_not_merge_is_told_as_one():
     with pytest.raises(InvalidInputError) as caught:
         refuse_conflicts([unmerged], False)
     assert (caught.value.code, caught.value.where) == ("TG710", "m/config.pbtxt")
+    with pytest.raises(InvalidInputError, match="conflict") as caught:
+        refuse_conflicts([unmerged], False, Path("r r"))
+    assert "git checkout HEAD -- 'r r/m' && tritongen build" in caught.value.fix
 
 
 def test_names_under_which_edits_are_kept(folder):

@@ -14,10 +14,10 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFormat
 from tritongen.model.lock import Lock, LockedModel, LockedServer, LockedTarget, lock_text
-from tritongen.repository.lock_file import LOCK_FILE, TOOL, read_lock
+from tritongen.repository.lock_file import LOCK_FILE, TOOL, note_linted, read_lock
 from tritongen.repository.shared_memory_size import shared_memory_bytes
 from tritongen.serving.protocol import Ports, ServerSpec
-from tritongen.serving.server_spec import ServedRepository, UpOptions, server_spec
+from tritongen.serving.server_spec import ServedRepository, UpOptions, model_names, server_spec
 from tritongen.triton.server_state import StateStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,10 +146,16 @@ def test_pipes_and_devices_are_not_read(repository: Path, target: str) -> None:
     assert not ServedRepository.read(repository).as_built
 
 
-def test_what_build_wrote_needs_the_shared_memory_that_its_lock_says(tmp_path: Path) -> None:
+def test_what_build_wrote_needs_the_shared_memory_that_its_lock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of the demo's repository, whose texts hold tensors; its weights are not committed."""
+    monkeypatch.chdir(tmp_path)
     repository = tmp_path / "model_repository"
     shutil.copytree(ROOT / "model_repository", repository)
+    # A lock of many parts may have come together in a merge: somebody must have linted it here.
+    assert not ServedRepository(repository, read_lock(repository)).as_built
+    note_linted(repository, read_lock(repository), model_names(repository))
     served = ServedRepository(repository, read_lock(repository))
     assert served.as_built
     assert served.shared_memory_bytes == shared_memory_bytes(repository, served.lock)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from support.synthetic_triton import TEXT, SyntheticTriton, run_tuning
-from tritongen.cli.tune_output import document, progress_line
+from tritongen.api.tuning import document, progress_line
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.report.report_charts import measured_configurations
 from tritongen.model.backends import BACKENDS

@@ -20,7 +20,7 @@ _SHORT = 12
 _TAGGED = re.compile(r"[@:][^/]*$")
 _TAR = (
     "tar -chf - --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX "
-    "--exclude=./tritongen.lock"
+    "--exclude='*tritongen.lock'"
 )
 
 

@@ -24,7 +24,8 @@ from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.pages import Chart, render_page
 from tritongen.planner.context import show_rate
 from tritongen.repository.explain import Explanation, explain
-from tritongen.repository.project import STATE_FOLDER, Project, load_project
+from tritongen.repository.project import Project, load_project
+from tritongen.repository.remembered import STATE_FOLDER
 from tritongen.repository.stored_variants import judged_variants, source_hashes, with_selection
 
 
