@@ -68,6 +68,10 @@ def git(project: Project) -> None:
         subprocess.run(["git", *words], cwd=project.folder, check=True)
 
 
+def empty_git(project: Project) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=project.folder, check=True)
+
+
 def with_keys(project: Project) -> None:
     project.write("key.txt", KEY).chmod(0o600)
     project.write("admin.txt", KEY).chmod(0o600)
@@ -135,6 +139,11 @@ STORIES: dict[str, Story] = {
             "probe ": "probe --time-budget 1s ",
         },
         served=True,
+    ),
+    "docs/git.md": Story(
+        instead={"git commit": "git -c user.name=a -c user.email=a@b commit -qm built"},
+        built=False,
+        prepare=empty_git,
     ),
     "docs/kubernetes.md": Story(
         TWO,
