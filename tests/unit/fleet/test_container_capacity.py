@@ -7,6 +7,7 @@ import pytest
 
 from support import queueing_theory as theory
 from support.capacity import capacity_input, machine
+from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.container_capacity import Fit, Fitter, Placer
 from tritongen.fleet.capacity.operating_curves import (
     QueueParameters,
@@ -85,6 +86,11 @@ def test_more_servers_may_be_busier() -> None:
 def test_a_goal_below_one_execution_is_refused() -> None:
     assert "takes" in fit(4.0, "c6i.large", goal=0.9).refusal
     assert fit(4.0, "c6i.large", goal=0.9).models[0].rate_per_s == 0.0
+
+
+def test_without_any_rate_there_is_nothing_to_simulate() -> None:
+    with pytest.raises(InvalidInputError, match="needs a model"):
+        server_of(fit(4.0, "c6i.large"), (0.0,), 1.0)
 
 
 def test_more_models_than_cores_share_them() -> None:
