@@ -116,6 +116,18 @@ def test_holes_and_odd_samples_are_left_out() -> None:
     assert [(step.seconds, step.rate) for step in found.steps] == [(120.0, 1.0)]
 
 
+def test_a_model_that_was_read_once_agrees_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with serving(matrix(series("nv_inference_request_success", "a:8002", 5))) as (url, _):
+        assert main(["observe", "--prometheus", url]) == 0
+    said = capsys.readouterr().out
+    assert "TG981" in said
+    assert "fewer than twice" in said
+    assert "agrees" not in said
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

@@ -28,7 +28,7 @@ from tritongen.fleet.observe.scrape import (
 from tritongen.fleet.plan_fleet import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
-from tritongen.model.findings import Finding
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.printable import spreadsheet_cell
 from tritongen.system.files import write_atomic
 from tritongen.system.paths import read_head
@@ -143,6 +143,12 @@ def observe(source: CounterSource, expected: Expectations, progress: Progress) -
         findings += advised.findings
         if advised.change is not None and expected.known(one.model):
             changes.append(advised.change)
+    once = "its counters were read fewer than twice in that time"
+    findings += (
+        finding("TG981", Severity.INFO, once, model=one.model)
+        for one in seen.values()
+        if not one.steps
+    )
     findings += shared_services(plan, models, expected.costs([one.model for one in models]))
     return Observation(models, known, tuple(findings), tuple(changes))
 

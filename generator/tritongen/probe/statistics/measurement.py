@@ -343,7 +343,8 @@ def _width(evidence: VerdictInputs, precision: WantedPrecision) -> str:
     ):
         width = _width_of(interval)
         if width > precision.width:
-            known = f"only known within ±{width:.0%}" if width <= 1.0 else "not known within ±100%"
+            whole = math.ceil(width * 100)
+            known = f"only known within ±{whole}%" if whole <= 100 else "not known within ±100%"
             found.append(f"{name} is {known}")
     if not found:
         return ""
