@@ -303,8 +303,8 @@ def test_two_numbers_for_one_thing_are_refused_with_both(project):
     (service,) = export(project, "kubernetes", "-o", "out")["services"]
     # Two physical cores of four hardware threads, of which two stay with the node.
     assert (service["cores"], service["cpus"], service["threads"]) == (2, 2, 2)
-    project.run("plan", "models", "--machine", "Standard_F8s_v2")
     project.run("build", "models", "--cpus", "4")
+    project.run("plan", "models", "--machine", "Standard_F8s_v2")
     (service,) = export(project, "kubernetes", "-o", "out")["services"]
     assert (service["cores"], service["cpus"], service["threads"]) == (4, 6, 4)
     text = (project.folder / "out/deployment.yaml").read_text()

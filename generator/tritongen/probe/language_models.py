@@ -47,9 +47,14 @@ def language_engine(config: Any) -> str:  # noqa: ANN401  (a configuration in JS
     """The backend of a model that answers a text with a text, empty for all others."""
     if config.get("backend") == _VLLM:
         return _VLLM
-    inputs = {item.get("name") for item in config.get("input") or ()}
-    outputs = {item.get("name") for item in config.get("output") or ()}
-    return "tensorrtllm" if _INPUT in inputs and _OUTPUT in outputs else ""
+    texts = _named(config.get("input"), _INPUT) and _named(config.get("output"), _OUTPUT)
+    return "tensorrtllm" if texts else ""
+
+
+def _named(tensors: object, name: str) -> bool:
+    """Whether one of them has the name; a server may state anything."""
+    listed = tensors if isinstance(tensors, list) else []
+    return any(isinstance(one, dict) and one.get("name") == name for one in listed)
 
 
 def aiperf_command(endpoint: Endpoint, model: str, engine: str, loads: Sequence[Load]) -> str:

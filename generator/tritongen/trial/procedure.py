@@ -15,7 +15,7 @@ from tritongen.model.tensors import DType, TensorKind, TensorSpec, fits, show_sh
 from tritongen.system import process_usage
 from tritongen.trial.axis_runs import AxisProver
 from tritongen.trial.batch_proof import ROWS, Prover, obstacle
-from tritongen.trial.child_report import Reporter
+from tritongen.trial.child_report import COUNTING, Reporter
 from tritongen.trial.child_request import Feed, TrialRequest
 from tritongen.trial.costs import Stopwatch
 from tritongen.trial.feeding import Fed, find_axes, find_inputs, usual_inputs
@@ -53,7 +53,7 @@ def perform(
     # With the model unloaded again, and last: what it may cost takes nothing with it.
     left = begun + request.limits.timeout_s * _AXES_END_SHARE - time.monotonic()
     if isinstance(runtime, OnnxRuntime) and ran is not None and ran.seconds < left * _WORK_SHARE:
-        report.stage("counting its operations")
+        report.stage(COUNTING)
         report.known(work=_work(runtime, Path(request.path), ran, request.seed))
 
 

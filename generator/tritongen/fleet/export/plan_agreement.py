@@ -80,6 +80,9 @@ def _split_findings(lock: Lock, service: PlannedService, *, alone: bool) -> Iter
         )
         yield finding("TG750", Severity.ERROR, message, fix=fix)
         return
+    if service.cores == lock.target.cores:
+        # Built anew since, from other times.
+        fix = "Run `tritongen plan` again, then export."
     if not alone:
         # A build knows no services: it shares the cores among all models.
         fix = "Pin `instances` and `threads` of the models, build, and plan again."
