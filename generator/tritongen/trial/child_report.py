@@ -53,6 +53,7 @@ class Reporter:
         self._sink.write(json.dumps(line, allow_nan=False) + "\n")
         self._sink.flush()
 
+
 # The last stage, which counts for an estimate; what ends it takes nothing else with it.
 COUNTING = "counting its operations"
 
