@@ -76,7 +76,7 @@ def flag_findings(spec: ServerSpec, version: str) -> Iterator[Finding]:
         spec: of the server.
         version: as for `weakness_findings`.
     """
-    for flag in dict(spec.wishes):
+    for flag in dict(spec.user_flags):
         if since := missing_since(flag, version):
             message = f"Triton {version} has no flag --{flag}, which came with {since}"
             yield finding("TG863", Severity.ERROR, message)

@@ -89,7 +89,7 @@ class ServerSpec:
         backends: Triton backends that the models need, for the preflight.
         environment: (variable, value) for the server and its models.
         flags: (flag without dashes, value) of tritonserver beyond the runtime's own, as planned.
-        wishes: likewise, as the user asks for them; they replace planned ones of the same name.
+        user_flags: likewise, as the user asks for them; they replace planned ones of the same name.
         ports: wanted ports.
         host: address to listen on.
         cores: CPUs that the server may use; None for all.
@@ -121,7 +121,7 @@ class ServerSpec:
     backends: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     flags: tuple[tuple[str, str], ...] = ()
-    wishes: tuple[tuple[str, str], ...] = ()
+    user_flags: tuple[tuple[str, str], ...] = ()
     ports: Ports = field(default_factory=Ports)
     host: str = LOOPBACK
     cores: int | None = None
@@ -160,7 +160,7 @@ class ServerSpec:
             yield "TG304", f"user {self.user!r} is not UID:GID"
 
     def _option_faults(self) -> Iterator[tuple[str, str]]:
-        for flag, value in self.wishes:
+        for flag, value in self.user_flags:
             if flag in _OWN_FLAGS | _CLOSING_FLAGS:
                 yield "TG830", f"flag --{flag} is set by tritongen itself"
             elif fault := flag_fault(flag, value):
@@ -232,8 +232,8 @@ def server_arguments(spec: ServerSpec, own: Iterable[tuple[str, str]], keys: Api
         *_closed_apis(spec, keys),
         # What spares a server without GPUs its search for them.
         *(() if spec.gpus else _WITHOUT_GPU),
-        *(item for item in spec.flags if item[0] not in dict(spec.wishes)),
-        *spec.wishes,
+        *(item for item in spec.flags if item[0] not in dict(spec.user_flags)),
+        *spec.user_flags,
     ]
     if spec.model_control is ModelControl.EXPLICIT:
         options += [("load-model", name) for name in spec.models]
@@ -285,6 +285,6 @@ def new_state(
         started=time.time(),
         host=spec.host,
         key=keys.tool,
-        flags=spec.wishes,
+        flags=spec.user_flags,
         explicit=spec.model_control is ModelControl.EXPLICIT,
     )

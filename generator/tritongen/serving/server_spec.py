@@ -316,6 +316,6 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         image=options.image,
         user=options.user or DEFAULT_USER,
         read_only=options.read_only,
-        wishes=options.flags,
+        user_flags=options.flags,
         model_control=options.model_control,
     )

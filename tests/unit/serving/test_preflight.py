@@ -53,7 +53,7 @@ def test_endpoints_are_where_clients_of_this_machine_go(host, reach):
 def test_a_flag_of_a_later_release_is_told(tmp_path):
     wanted = ServerSpec(
         tmp_path, ("a",), tmp_path / "log", tmp_path, "0" * 12,
-        wishes=(("http-max-input-size", "1"), ("http-thread-count", "2")),
+        user_flags=(("http-max-input-size", "1"), ("http-thread-count", "2")),
     )  # fmt: skip
     (found,) = flag_findings(wanted, "2.51.0")
     assert (found.code, found.severity) == ("TG863", Severity.ERROR)

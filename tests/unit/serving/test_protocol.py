@@ -68,7 +68,7 @@ def test_free_ports_may_repeat():
 
 
 @pytest.mark.parametrize(
-    ("wish", "code"),
+    ("flag", "code"),
     [
         (("http-port", "8000"), "TG830"),
         (("model-control-mode", "poll"), "TG830"),
@@ -79,16 +79,16 @@ def test_free_ports_may_repeat():
         (("http-thread-count", "many"), "TG863"),
     ],
 )
-def test_what_a_user_may_not_ask_of_the_server(wish, code):
+def test_what_a_user_may_not_ask_of_the_server(flag, code):
     with pytest.raises(InvalidInputError) as caught:
-        spec(wishes=(wish,))
+        spec(user_flags=(flag,))
     assert caught.value.code == code
 
 
-def test_a_wish_replaces_what_was_planned():
+def test_a_user_flag_replaces_what_was_planned():
     made = spec(
         flags=(("cache-config", "local,size=5"), ("rate-limit", "execution_count")),
-        wishes=(("cache-config", "redis,host=h"), ("cache-config", "redis,port=1")),
+        user_flags=(("cache-config", "redis,host=h"), ("cache-config", "redis,port=1")),
     )
     arguments = server_arguments(made, (), ApiKeys("", ""))
     assert [one for one in arguments if "cache" in one] == [

@@ -95,7 +95,7 @@ def backend_findings(spec: ServerSpec) -> Iterator[Finding]:
                     f"backend {backend!r} needs the package {package}",
                     fix=f"{sys.executable} -m pip install 'tritongen[{extra}]'" if extra else "",
                 )
-    for flag, value in (*spec.flags, *spec.wishes):
+    for flag, value in (*spec.flags, *spec.user_flags):
         kind = value.partition(",")[0]
         if flag == CACHE and kind != _CACHE:
             message = f"the embedded runtime has no response cache {kind!r}, only {_CACHE!r}"
