@@ -7,8 +7,7 @@ counts these; its command is given with the server's own generate endpoint fille
 
 import json
 import shlex
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from tritongen.errors import InvalidInputError, TritongenError
@@ -43,7 +42,7 @@ def refuse_language_model(server: ProbedServer, model: str, loads: Sequence[Load
         raise InvalidInputError("TG920", what, where=model, fix=f"pip install aiperf; {command}")
 
 
-def language_engine(config: Any) -> str:  # noqa: ANN401  (a configuration in JSON's terms)
+def language_engine(config: Mapping[str, object]) -> str:
     """The backend of a model that answers a text with a text, empty for all others."""
     if config.get("backend") == _VLLM:
         return _VLLM
