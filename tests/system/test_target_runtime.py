@@ -160,7 +160,7 @@ def test_a_full_disk_costs_the_download_alone(old: Project, tmp_path: Path):
 
 @pytest.mark.parametrize("triton", ["24.10", "26.03", "26.08"])
 def test_what_build_writes_for_a_release_loads_in_its_runtime(project: Project, triton: str):
-    """A selection; scripts hold the whole suite against it."""
+    """A selection of the suite, which is tried as a whole for the default release."""
     models = {one.name: one for one in suite() if one.name in SELECTION}
     assert len(models) == len(SELECTION)
     for name, one in models.items():
