@@ -115,7 +115,7 @@ def test_what_was_measured_is_told_once(server: tuple[list[ModelFacts], Intent, 
     for item in render_models(plan, tuple(models)):
         lines = (line.strip() for line in item.text.splitlines())
         comments = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
-        for reason in item.config.reasons.values():
+        for reason in (*item.config.reasons.values(), *item.config.remarks.values()):
             if reason.source is Source.MEASURED:
                 assert comments.count(reason.sentence) <= 1
 
