@@ -1,6 +1,10 @@
 """A server that floods whoever asks over gRPC: all ends in time, and memory stays small."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +12,7 @@ from support.certificates import certificate
 from support.flooding_http2 import FLOODS, flooding_server
 from support.probe_engines import grpc_engine, run_level
 from tritongen.errors import EnvironmentProblem
-from tritongen.probe.load_engine import Log
+from tritongen.probe.load_engine import LoadClient, Log
 from tritongen.system.process_usage import peak_bytes, reset_peak
 from tritongen.triton.address import Tls
 from tritongen.triton.grpc_client import GrpcClient
@@ -57,6 +61,37 @@ def test_a_flood_ends_a_question(name):
         took = time.monotonic() - begin
     assert took < LEVEL_S + 2.0
     assert peak_bytes() - before < MEMORY
+
+
+@pytest.mark.parametrize("name", ["large HEADERS", "PRIORITY", "unknown"])
+@pytest.mark.parametrize("way", ["unary", "streams"])
+def test_a_flood_of_grpc_s_library_ends_the_probe(name, way):
+    """Each in a process of its own, since what the library still has to do goes on in it."""
+    asked = f"import system.test_probe_grpc_floods as t; t.flood_library({name!r}, {way!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", asked],
+        cwd=Path(__file__).parents[1], env=os.environ | {"GRPC_VERBOSITY": "NONE"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout in {"", "TG839\n"}
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def flood_library(name: str, way: str) -> None:
+    """A level by tritonclient; prints the code of the error that ended it."""
+    with flooding_server(name) as port:
+        client = LoadClient.TRITONCLIENT
+        engine = grpc_engine(port, client=client, streaming=way == "streams", timeout_s=0.5)
+        reset_peak()
+        before, begin = peak_bytes(), time.monotonic()
+        try:
+            run_level(engine, 8, LEVEL_S)
+        except EnvironmentProblem as problem:
+            print(problem.code, flush=True)
+        engine.close()
+        assert time.monotonic() - begin < LEVEL_S + 2.0
+        assert peak_bytes() - before < MEMORY
+    os._exit(0)
 
 
 @pytest.mark.parametrize("name", ["PING", "SETTINGS", "RST_STREAM of each stream"])

@@ -5,21 +5,29 @@ final response. tritonclient does not tell which request of a stream an error is
 a stream of its own.
 """
 
+import os
 import threading
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tritongen.errors import EnvironmentProblem
 from tritongen.model.client_protocol import ClientProtocol
-from tritongen.probe.engines.client_bounds import MAX_ANSWER_BYTES
 from tritongen.probe.engines.client_engine import C, CallSlot, ClientEngine, Failure, message_of
 from tritongen.probe.engines.infer_calls import client_module
 from tritongen.probe.load_engine import FailureCode, clock_ns
+from tritongen.system.process_usage import resident_bytes
 from tritongen.triton.grpc_channel import call_metadata, channel_credentials
 from tritongen.triton.grpc_client import UNREACHABLE
 
-# Without a limit of one's own, gRPC receives messages of this size.
+# Chosen: of all messages that are received at a time; and the limit that gRPC has by itself.
+MAX_MESSAGES_BYTES = 32 << 20
 _MIN_MESSAGE_BYTES = 4 << 20
+# Chosen: beside four copies of each message, on the way from the socket to its tensors; and what a
+# recording takes.
+_FLOOD_BYTES = 32 << 20
+_BYTES_PER_S = 1 << 20
+_LOOK_NS = 20_000_000
 _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     # A server that comes back is seen within a second; gRPC's own steps go up to two minutes.
@@ -37,15 +45,46 @@ class _GrpcEngine(ClientEngine[C]):
 
     _alpn = "h2"
     _channel: tuple[Any, list[Any]] | None = None
-    _most_bytes = MAX_ANSWER_BYTES
+    _message_bytes = MAX_MESSAGES_BYTES
+    _resident_bytes = _begun_ns = _looked_ns = 0
 
     def _connect(self, slots: int) -> None:
-        """See `ClientEngine`; an answer has its share of what all of them may take."""
+        """See `ClientEngine`; a message has its share of what all of them may take."""
         super()._connect(slots)
-        most = max(MAX_ANSWER_BYTES // slots, _MIN_MESSAGE_BYTES)
-        if most < self._most_bytes:
-            self._most_bytes = most
+        most = max(MAX_MESSAGES_BYTES // slots, _MIN_MESSAGE_BYTES)
+        if most < self._message_bytes:
+            self._message_bytes = most
             self._shut()
+        client_module(ClientProtocol.GRPC)  # what is loaded for it counts against no answer
+        self._resident_bytes = resident_bytes(os.getpid()) + _FLOOD_BYTES + 4 * slots * most
+        self._begun_ns = clock_ns()
+
+    def poll(self, timeout_s: float) -> None:
+        """Handle what was done; see `SlotEngine.poll`.
+
+        gRPC's library bounds messages, and not what a flood of frames that are none takes.
+
+        Raises:
+            EnvironmentProblem: TG839, the server's answers take more memory than they may.
+        """
+        super().poll(timeout_s)
+        now = clock_ns()
+        if now - self._looked_ns < _LOOK_NS:
+            return
+        self._looked_ns = now
+        most = self._resident_bytes + round((now - self._begun_ns) / 1e9 * _BYTES_PER_S)
+        if resident_bytes(os.getpid()) > most:
+            self._give_up()
+            what = "its answers take more memory than they may"
+            raise EnvironmentProblem("TG839", what, where=self._endpoint.address)
+
+    def _give_up(self) -> None:
+        """Close every connection at once."""
+        self._sending = self._refilling = False
+        self._calls.clear()
+        for slot in self._slots:
+            self._release(slot)
+        self._shut()
 
     def _make_client(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
         """A client with a channel of its own, which connects with the first request."""
@@ -59,7 +98,7 @@ class _GrpcEngine(ClientEngine[C]):
             self._channel = credentials, [*_CHANNEL, *more]
         credentials, options = self._channel
         client = client_module(ClientProtocol.GRPC).InferenceServerClient
-        most = ("grpc.max_receive_message_length", self._most_bytes)
+        most = ("grpc.max_receive_message_length", self._message_bytes)
         return client(address, creds=credentials, channel_args=[*options, most])
 
     def _describe(self, slot: C, fault: Exception) -> Failure:
