@@ -34,20 +34,28 @@ def time_limit(limit_s: float | None) -> Iterator[None]:
     """
     if limit_s is not None:
         _log.info("to be done within %g s", limit_s)
-    before = signal.signal(signal.SIGALRM, _over)
+    ended = False
+
+    def over(_number: int, frame: FrameType | None) -> None:
+        if not ended:  # else a signal of before, which Python delivers late
+            _over(frame)
+
+    before = signal.signal(signal.SIGALRM, over)
     try:
         signal.setitimer(signal.ITIMER_REAL, limit_s or 0.0, _AGAIN_S)
         try:
             yield
         finally:
+            ended = True
             signal.setitimer(signal.ITIMER_REAL, 0.0)
     except TimeIsOver:
+        ended = True
         raise EnvironmentProblem("TG013", f"not done within {limit_s:g} s") from None
     finally:
         signal.signal(signal.SIGALRM, before)
 
 
-def _over(_number: int, frame: FrameType | None) -> None:
+def _over(frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             # A library that is being imported takes this for a fault of its own: once it is there.

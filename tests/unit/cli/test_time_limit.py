@@ -34,6 +34,20 @@ def test_what_goes_on_after_the_first_signal_is_ended_by_the_next():
         asks_twice()
 
 
+def test_a_signal_that_comes_late_is_none(monkeypatch):
+    """As on a machine so busy that more than a second lies between two steps."""
+    stop = signal.setitimer
+
+    def stop_late(which: int, seconds: float, interval: float = 0.0) -> None:
+        stop(which, seconds, interval)
+        if not seconds:
+            signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(signal, "setitimer", stop_late)
+    with time_limit(LONG_S):
+        pass
+
+
 @pytest.mark.parametrize("limit_s", [None, LONG_S])
 def test_nothing_is_left_of_a_limit(limit_s):
     before = signal.getsignal(signal.SIGALRM)
