@@ -14,6 +14,9 @@ traffic back to the old one, which stays until you delete it. **Scale:** `autosc
 profile for weekdays and one for the weekend; its CPU thresholds are shares of what the service's
 threads can reach on the machine's virtual CPUs. **Observe:** `tritongen probe -u https://ENDPOINT…`
 measures what is deployed; Azure's own metrics show the CPUs.
+
+**Run:** nothing of this on Azure: files are held against azure-ai-ml's loader, and the container is
+built and run here.
 """
 
 import math

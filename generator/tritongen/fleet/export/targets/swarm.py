@@ -7,23 +7,25 @@ request that was not answered to another replica, and lets health, descriptions,
 requests through, over HTTP and gRPC alike, and nothing else. Requests above 128 KiB are not sent
 again. Each replica closes the rest behind a key of its own, too, which it draws at its start.
 
-**Models.** Configurations are Swarm configs with their digest in the name; weights are read from
+**Models:** configurations are Swarm configs with their digest in the name; weights are read from
 `MODEL_REPOSITORY`, under the same path on every node. With `--image NAME` the image holds both, and
 every node finds it in a registry. **Update:** `docker stack deploy` with another build starts new
 replicas first, waits for their health and stops the old ones; a failed update is rolled back.
 **Undo:** `docker service rollback` serves the configurations that were served before, and with
 `--image` the weights, too. **Scale:** Swarm has no autoscaler: as many replicas as the planned peak
-needs, or `docker service scale`. A test sends 10,000 requests (HTTP that keeps its connections,
-HTTP with a connection each, gRPC, gRPC with a stream each) through scaling out and in, an update
-and its undoing, on one node, and loses none; when a replica is killed, another admits three
-failures. A stream that is kept for many requests stays with its replica and is refused once that
-ends: open another.
+needs, or `docker service scale`. A gRPC stream that is kept for many requests stays with its
+replica and is refused once that ends: open another, and send that request again.
 
-**Observe.** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
+**Observe:** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
 the stack reaches, and Grafana, whose password is a secret of Swarm's that you make first.
 
 Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
 Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
+
+**Run:** a test sends 10,000 requests (HTTP that keeps its connections, HTTP with a connection each,
+gRPC, gRPC with a stream each) through scaling out and in, an update and its undoing, on one node,
+and loses none; when a replica is killed, another admits three failures. Several nodes were not
+tried.
 """
 
 import hashlib
