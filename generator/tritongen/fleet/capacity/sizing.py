@@ -61,12 +61,15 @@ class CapacityInput:
     machines: tuple[Machine, ...]
 
 
-def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan:
+def plan_capacity(
+    inputs: CapacityInput, refined: int = REFINED, *, near: bool = True
+) -> CapacityPlan:
     """Ranked options for serving everything.
 
     Args:
         inputs: models, traffic, requirements and machines.
         refined: options that are planned in full.
+        near: where no option is feasible, look for what must give way.
 
     Raises:
         InvalidInputError: TG320 without any rate, TG353 services that cannot be formed.
@@ -76,10 +79,10 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
         raise InvalidInputError("TG320", "no model has a rate")
     placer = Placer(inputs.models, inputs.intent, inputs.evidence)
     options, bound = _ranked(inputs, placer, refined)
-    near: tuple[Nearest, ...] = ()
-    if not any(option.feasible for option in options):
+    found: tuple[Nearest, ...] = ()
+    if near and not any(option.feasible for option in options):
         cheapest = _cheapest_of(inputs, placer, options)
-        near = nearest(options, cheapest, inputs.intent.business.budget_usd)
+        found = nearest(options, cheapest, inputs.intent.business.budget_usd)
     return CapacityPlan(
         options=options,
         traffic=tuple(
@@ -90,9 +93,9 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
         ),
         hourly_rates=inputs.demand.total_by_hour(),
         lower_bound_usd_per_month=bound,
-        nearest=near,
+        nearest=found,
         assumptions=assumptions(inputs.profiles, inputs.intent.business),
-        findings=tuple(remarks(inputs.profiles, inputs.demand, options, near)),
+        findings=tuple(remarks(inputs.profiles, inputs.demand, options, found)),
     )
 
 
