@@ -14,6 +14,7 @@ from tritongen.fleet.capacity.capacity_plan import (
     CapacityPlan,
     Nearest,
     Option,
+    ServicePlan,
     TrafficSummary,
 )
 from tritongen.fleet.capacity.container_capacity import Fitter, Placer
@@ -21,8 +22,13 @@ from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile
 from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
 from tritongen.fleet.capacity.partition import co_located
-from tritongen.fleet.capacity.service_plan import ServicePlanner
-from tritongen.fleet.catalogue import HOURS_A_MONTH, Machine, lower_bound_usd_per_hour
+from tritongen.fleet.capacity.service_plan import ServicePlanner, needed_endpoints
+from tritongen.fleet.catalogue import (
+    AZUREML_INSTANCES,
+    HOURS_A_MONTH,
+    Machine,
+    lower_bound_usd_per_hour,
+)
 from tritongen.model.business import Business, Compression
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
@@ -255,9 +261,28 @@ def remarks(
             yield finding("TG342", Severity.WARNING, "no rate: planned as idle", model=name)
     if not any(option.feasible for option in options):
         yield _infeasible(options, near)
-    elif "arm" in options[0].machine.isa.lower():
+        return
+    for service in options[0].services:
+        if service.endpoints > 1:
+            yield _divided(service, profiles, demand)
+    if "arm" in options[0].machine.isa.lower():
         what = f"{options[0].machine.name} has Arm processors: everything must be there for arm64"
         yield finding("TG335", Severity.WARNING, what)
+
+
+def _divided(
+    service: ServicePlan, profiles: Mapping[str, ModelProfile], demand: TrafficDemand
+) -> Finding:
+    used = [profiles[name] for name in service.models]
+    _, why = needed_endpoints(demand, used, service.most)
+    # An autoscaler asked for more of one endpoint than it asks for of several together.
+    why = why or f"{AZUREML_INSTANCES} instances of one endpoint are too few"
+    return finding(
+        "TG352",
+        Severity.INFO,
+        f"{service.name} is divided among {service.endpoints} endpoints: {why}",
+        fix="Let clients, or what balances their requests, give each endpoint an equal part.",
+    )
 
 
 def _infeasible(options: Sequence[Option], near: Sequence[Nearest]) -> Finding:
