@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from support.probe import SECOND, one_server, uniform, virtual_level, virtual_run
+from support.result_schemas import DOCUMENTS
 from tritongen.errors import InvalidInputError
 from tritongen.probe.level import Conditions, ServerReading
 from tritongen.probe.questions.merging import merge_files
@@ -40,8 +42,15 @@ def probed(load: Load = LOAD, seed: int = 0, at_ns: int = BEGIN, **options: Any)
 
 def saved(path: Path, *levels: LevelResult, **environment: Any) -> Path:
     """A result as `--format json` writes it."""
-    path.write_text(json.dumps(document(replace(ENVIRONMENT, **environment), levels)))
+    path.write_text(printed(document(replace(ENVIRONMENT, **environment), levels)))
     return path
+
+
+def printed(content: dict[str, Any]) -> str:
+    """A result as text, once it has the documented form."""
+    text = json.dumps({"schema_version": 1, **content})
+    jsonschema.validate(json.loads(text), DOCUMENTS["probe"])
+    return text
 
 
 @pytest.fixture
@@ -266,6 +275,8 @@ def test_one_result_alone_is_refused(pair):
 
 
 def test_a_merged_result_says_of_what(pair):
-    environment = merge_files(pair).environment
+    merged = merge_files(pair)
+    environment = merged.environment
+    assert "recording" not in printed(document(environment, merged.levels))
     assert environment.command == f"tritongen probe --merge {pair[0]} {pair[1]}"
     assert environment.machine == {"cores": 2, "probes": 2}
