@@ -15,6 +15,7 @@ import pytest
 
 from support.closed_apis import open_calls
 from support.export_stack import (
+    KeptStream,
     Stack,
     address_of,
     docker,
@@ -231,6 +232,25 @@ def stream_each(stack: Stack) -> Callable[[], None]:
             raise error
 
     return ask
+
+
+def test_a_stream_that_is_kept_is_told_when_its_replica_ends(stack):
+    old, kept = set(stack.replicas()), KeptStream(stack)
+    kept.start()
+    try:
+        eventually(lambda: kept.answered > 20)
+        docker("service", "update", "--force", "--detach", stack.service)
+        eventually(
+            lambda: len(new := set(stack.replicas())) == 2 and not new & old, story=stack.story
+        )
+        before = kept.answered
+        eventually(lambda: kept.answered > before + 20)
+    finally:
+        kept.end()
+    stack.wait(2)
+    # Nobody waits in vain, and each refusal is one request that is sent again.
+    assert kept.silent == 0
+    assert 1 <= len(kept.refused) <= 4, kept.refused
 
 
 @pytest.fixture
