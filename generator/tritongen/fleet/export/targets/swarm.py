@@ -18,6 +18,9 @@ replica and is refused once that ends: open another, and send that request again
 
 **Observe:** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
 the stack reaches, and Grafana, whose password is a secret of Swarm's that you make first.
+`probe.yaml` is a stack of its own that measures from inside: a job of two probes or more that begin
+at the same moment, each with a part of the planned load, whose results `tritongen probe --merge`
+makes one of.
 
 Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
 Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
@@ -33,6 +36,7 @@ import re
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.load_test import PROBES, probe_load
 from tritongen.fleet.export.model_files import image_files
 from tritongen.fleet.export.monitoring import monitoring_files
 from tritongen.fleet.export.targets.compose import stack_values
@@ -49,6 +53,8 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "gateway_image": GATEWAY_IMAGE,
         "gateway_digest": hashlib.sha256(gateway.encode()).hexdigest(),
         "config_keys": _config_keys(deployment),
+        "loads": {one.name: probe_load(one) for one in deployment.services},
+        "probes": PROBES,
         # Swarm's configs never change: a new content needs a new name.
         "files": [
             (key, file.path, hashlib.sha256(file.text.encode()).hexdigest())
@@ -60,6 +66,7 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         ExportFile("haproxy.cfg", gateway),
         *image_files(deployment),
         ExportFile("monitoring.yaml", render("swarm/monitoring.yaml.j2", values)),
+        ExportFile("probe.yaml", render("swarm/probe.yaml.j2", values)),
         *watched,
     )
 
