@@ -21,6 +21,7 @@ from support.tuning import tune
 from tritongen.fleet.capacity.capacity_plan import PlanFile, plan_text
 from tritongen.fleet.capacity.sizing import plan_capacity
 from tritongen.fleet.catalogue import Machine
+from tritongen.fleet.report.other_cases import case_rows
 from tritongen.model.business import (
     Burst,
     Business,
@@ -263,6 +264,26 @@ def plans() -> object:
     }  # fmt: skip
 
 
+def cases() -> object:
+    ocr = ModelIntent(rate=300.0, peak_rate=900.0, latency_ms=40.0)
+    azure = Business(cloud=Cloud(platform=Platform.AZUREML))
+    few = Business(scaling=Scaling(max_replicas=5))
+    return {
+        name: encode(
+            case_rows(
+                capacity_input({"ocr": (4.0, model)}, business, item=0.6, machines=[machine])
+            ),
+            whole=True,
+        )
+        for name, model, business, machine in (
+            ("usual", ocr, Business(min_replicas=2), LARGE),
+            ("one replica", replace(ocr, rate=5.0, peak_rate=None), Business(), LARGE),
+            ("few replicas", ocr, few, SMALL),
+            ("azure", ocr, azure, AZURE),
+        )
+    }
+
+
 def raced(goal: str, profile: Profile, **options: object) -> object:
     tuner, history, choice = tune(goal, profile, seed=3, **options)
     rows = evaluated(tuner)
@@ -327,7 +348,7 @@ def levels() -> object:
 
 
 CASES: tuple[Callable[[], object], ...] = (
-    simulations, service_times, rates, weeks, plans, races, levels,
+    simulations, service_times, rates, weeks, plans, cases, races, levels,
 )  # fmt: skip
 
 

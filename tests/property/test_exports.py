@@ -89,6 +89,7 @@ def stretched(draw):
         replicas=replicas,
         queue_target_us=draw(st.integers(100, 10**6)),
         rate_per_s=draw(st.none() | st.floats(0.1, 900.0)),
+        endpoints=draw(st.integers(1, 3)),
         container=replace(one.container, cores=cores, cpus=draw(st.integers(cores, 128))),
     )
     return replace(

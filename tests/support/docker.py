@@ -42,6 +42,19 @@ def slim_image() -> str:
     return build_slim_image()
 
 
+TOOL_IMAGE_SECONDS = 900
+
+
+@pytest.fixture(scope="session")
+def tool_image() -> str:
+    """The name of the tool's own image; built when it is not here."""
+    script = ROOT / "scripts/tool-image.sh"
+    done = subprocess.run(
+        [script], stdout=subprocess.PIPE, text=True, check=True, timeout=TOOL_IMAGE_SECONDS
+    )
+    return done.stdout.strip()
+
+
 def engine(*arguments: str) -> str:
     """What a ``docker`` command prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)

@@ -7,10 +7,13 @@ because a kernel without IPVS has no ingress network.
 import contextlib
 import json
 import os
+import queue
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -269,3 +272,54 @@ def statistics(container: str, model: str) -> int:
     )
     text = docker("exec", container, "python3", "-c", program, model)
     return int(json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"])
+
+
+class KeptStream(threading.Thread):
+    """Asks on one gRPC stream, one request at a time; once it is refused, on another one.
+
+    Args:
+        stack: whose gateway is asked.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__()
+        self._address, self._over = f"127.0.0.1:{stack.grpc}", threading.Event()
+        self.answered, self.refused, self.silent = 0, [], 0
+
+    def run(self) -> None:
+        import numpy as np
+        from tritonclient import grpc
+
+        tensor = grpc.InferInput("X", [1, 64], "FP32")
+        tensor.set_data_from_numpy(np.zeros((1, 64), np.float32))
+        while not self._over.is_set():
+            with grpc.InferenceServerClient(self._address) as client:
+                answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+                client.start_stream(partial(self._heard, answers))
+                while not self._over.wait(0.05) and self._ask(client, tensor, answers):
+                    self.answered += 1
+                client.stop_stream(cancel_requests=True)
+
+    @staticmethod
+    def _heard(answers: "queue.SimpleQueue[Any]", result: Any, error: Any) -> None:
+        """Called with the names that tritonclient gives."""
+        del result
+        answers.put(error)
+
+    def _ask(self, client: Any, tensor: Any, answers: "queue.SimpleQueue[Any]") -> bool:
+        try:
+            client.async_stream_infer("digits", [tensor])
+            error = answers.get(timeout=60)
+        except queue.Empty:
+            self.silent += 1
+            return False
+        except Exception as problem:  # noqa: BLE001  (whatever it is, the stream has ended)
+            error = problem
+        if error is not None:
+            self.refused.append(str(error))
+        return error is None
+
+    def end(self) -> None:
+        """No further request."""
+        self._over.set()
+        self.join()

@@ -190,7 +190,8 @@ class ReplayedLoad:
         self._now, self._taken = self._begin, 0
         self._records = Records()
 
-    def start(self) -> None:
+    def start(self, begin_ns: int | None = None) -> None:
+        assert begin_ns is None
         self._records.warmup = [Recorder(self._begin)]
 
     def run(self, until_ns: int) -> None:

@@ -79,7 +79,34 @@ HISTOGRAM = object_of(
     min_ns=SOME,
     max_ns=SOME,
 )
+# Of a level whose begin was set: what merging needs.
+RECORDING = object_of(
+    begin_ns=COUNT,
+    end_ns=COUNT,
+    slot_ns=COUNT,
+    left_out=_told(COUNT, "slots"),
+    slots=list_of(
+        object_of(
+            completed=COUNT,
+            failed=COUNT,
+            outstanding={"type": "integer", "minimum": -1},
+            sum_ns=COUNT,
+            latencies=_told(TEXT, "index:count of each bucket"),
+        )
+    ),
+    cpu_ns=COUNT,
+    request_ns=COUNT,
+    finished=COUNT,
+    capped=COUNT,
+    due=COUNT,
+    unanswered=COUNT,
+    percentile=NUMBER,
+    width=NUMBER,
+    confidence=NUMBER,
+    server=or_null(ANY_OBJECT),
+)
 LEVEL = object_of(
+    absent=("recording",),
     model=NAME,
     version=TEXT,
     protocol={"enum": ["http", "grpc"]},
@@ -131,7 +158,14 @@ LEVEL = object_of(
     ),
     advice=list_of(object_of(sentence=NAME, command=TEXT)),
     timeline=list_of(MOMENT),
-    histograms=object_of(latency_ns=HISTOGRAM, lateness_ns=HISTOGRAM),
+    histograms=object_of(
+        absent=("all_ns", "service_ns"),
+        latency_ns=HISTOGRAM,
+        lateness_ns=HISTOGRAM,
+        all_ns=HISTOGRAM,
+        service_ns=HISTOGRAM,
+    ),
+    recording=RECORDING,
 )
 ANSWER = object_of(
     model=NAME,

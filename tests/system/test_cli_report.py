@@ -72,6 +72,9 @@ def test_the_page_shows_plan_models_reasons_and_tuning(built: Project) -> None:
     assert "max_batch_size" in page  # a reason beside every value
     assert "4 instances × 1 thread, requests merged into batches of up to 8" in page
     assert "TG340" in page
+    rows = re.findall(r'<td class="name">(as planned|rate × [23]|one replica less)</td>', page)
+    assert rows == ["as planned", "rate × 2", "rate × 3", "one replica less"]
+    assert "Plan and reality" not in page
     assert page.count("<svg") == 4
 
 

@@ -1,24 +1,32 @@
 """The tool's own image, built and used as docs/gitlab.md says."""
 
+import json
 import subprocess
+import time
+from typing import Any
 
 import pytest
 import yaml
 
-from support.cli import Project
+from support.cli import FREE_PORTS, Project
+from support.docker import TOOL_IMAGE_SECONDS as SECONDS
 from support.docker import engine
 from support.pages import ROOT, blocks
 
 PAGE = "docs/gitlab.md"
-SECONDS = 900
-
-
-@pytest.fixture(scope="module")
-def tool_image() -> str:
-    """The image's name; built when it is not here."""
-    script = ROOT / "scripts/tool-image.sh"
-    done = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS)
-    return done.stdout.strip()
+# Requests wait for others: what they take hangs on the whole rate, and hardly on the machine.
+WAITING = """\
+target: {cpus: 1}
+models:
+  dense:
+    overlay: {max_batch_size: 64, dynamic_batching: {max_queue_delay_microseconds: 60000}}
+"""
+RATE = 120
+LENGTH_S = 20
+# Two intervals of 0.99 are apart by chance once in 3,000 times, of 0.95 once in 180.
+CONFIDENCE = "0.99"
+# For containers to start and models to be described.
+LEAD_S = 30
 
 
 def docker_run(image: str, project: Project, *words: str, options: tuple[str, ...] = ()) -> str:
@@ -69,3 +77,67 @@ def test_models_are_tried_in_it(tool_image: str, built: Project) -> None:
     words = ("build", "models", "--remeasure")
     told = docker_run(tool_image, built, *words, options=("--user=0:0",))
     assert "wrote model_repository" in told
+
+
+def probing(image: str, address: str, *words: str) -> "subprocess.Popen[str]":
+    """A probe in a container of its own, at work."""
+    load = ("-u", address, "-m", "dense", "--duration", str(LENGTH_S), "--format", "json",
+            "--confidence", CONFIDENCE)  # fmt: skip
+    return subprocess.Popen(
+        ["docker", "run", "--rm", "--network=host", image, "probe", *load, *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def document(process: "subprocess.Popen[str]") -> str:
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, (out, err)
+    return out
+
+
+@pytest.mark.timeout(SECONDS)
+def test_two_probes_in_two_containers_agree_with_one_of_the_whole_load(
+    tool_image: str, built: Project
+) -> None:
+    built.write("models/tritongen.yaml", WAITING)
+    built.run("build", "models")
+    try:
+        built.run("up", *FREE_PORTS)
+        address = built.state()["endpoints"]["http"]
+        begin = int(time.time()) + LEAD_S
+        half = ("--rate", str(RATE / 2), "--start-at", str(begin))
+        pair = [probing(tool_image, address, *half, "--seed", str(n)) for n in (1, 2)]
+        files = [f"{number}.json" for number in range(len(pair))]
+        for file, process in zip(files, pair, strict=True):
+            built.write(file, document(process))
+        (whole,) = json.loads(document(probing(tool_image, address, "--rate", str(RATE))))["levels"]
+        (merged,) = built.json("probe", "--merge", *files)["levels"]
+    finally:
+        built.run("down")
+    halves = [json.loads((built.folder / file).read_text())["levels"][0] for file in files]
+    assert merged["load"]["value"] == RATE
+    assert merged["requests"]["ok"] == sum(one["requests"]["ok"] for one in halves)
+    assert merged["requests"]["failed"] == whole["requests"]["failed"] == 0
+    assert overlap(merged["throughput_per_s"], whole["throughput_per_s"])
+    for figure in ("p50", "p90", "mean"):
+        assert overlap(merged["latency_us"][figure], whole["latency_us"][figure]), figure
+    # The server was read by both, and worked once.
+    assert merged["server"]["executions"] == halves[0]["server"]["executions"]
+
+
+def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two intervals have a value in common."""
+    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
+
+
+@pytest.mark.timeout(SECONDS)
+def test_probes_that_come_too_late_do_not_begin(tool_image: str, built: Project) -> None:
+    built.run("up", *FREE_PORTS)
+    try:
+        address = built.state()["endpoints"]["http"]
+        late = probing(tool_image, address, "--rate", "5", "--start-at", str(int(time.time()) - 60))
+        out, _ = late.communicate(timeout=SECONDS)
+    finally:
+        built.run("down")
+    assert late.returncode == 2
+    assert json.loads(out)["error"]["code"] == "TG922"

@@ -15,6 +15,7 @@ import pytest
 
 from support.closed_apis import open_calls
 from support.export_stack import (
+    KeptStream,
     Stack,
     address_of,
     docker,
@@ -233,6 +234,25 @@ def stream_each(stack: Stack) -> Callable[[], None]:
     return ask
 
 
+def test_a_stream_that_is_kept_is_told_when_its_replica_ends(stack):
+    old, kept = set(stack.replicas()), KeptStream(stack)
+    kept.start()
+    try:
+        eventually(lambda: kept.answered > 20)
+        docker("service", "update", "--force", "--detach", stack.service)
+        eventually(
+            lambda: len(new := set(stack.replicas())) == 2 and not new & old, story=stack.story
+        )
+        before = kept.answered
+        eventually(lambda: kept.answered > before + 20)
+    finally:
+        kept.end()
+    stack.wait(2)
+    # Nobody waits in vain, and each refusal is one request that is sent again.
+    assert kept.silent == 0
+    assert 1 <= len(kept.refused) <= 4, kept.refused
+
+
 @pytest.fixture
 def clients(stack: Stack) -> Iterator[list[Client]]:
     """Such clients, at work until the test ends them."""
@@ -321,3 +341,44 @@ def test_a_configuration_that_was_edited_by_hand_is_refused_by_the_engine(stack)
     finally:
         path.write_text(text)
     stack.wait(2)
+
+
+def test_probes_inside_the_swarm_begin_together_and_are_merged(stack, tool_image):
+    job = f"{stack.name}-load"
+    service = f"{job}_{stack.name}-probe"
+    begin = int(time.time()) + 45
+    environment = {
+        **os.environ, "PROBE_IMAGE": tool_image, "START_AT": str(begin), "PROBE_CPUS": "0.1",
+        "TRITON_PROBE_LOAD": "2", "PROBE_DURATION": "8s",
+    }  # fmt: skip
+    docker(
+        "stack", "deploy", "-c", "probe.yaml", "--resolve-image", "never", job,
+        cwd=stack.project.folder / "stack", env=environment,
+    )  # fmt: skip
+    try:
+        states = ("service", "ps", "--format", "{{.CurrentState}}", service)
+        ended = ("Complete", "Failed", "Rejected")
+        eventually(
+            lambda: (
+                len(lines := docker(*states).splitlines()) == 2
+                and all(line.startswith(ended) for line in lines)
+            ),
+            seconds=300,
+        )
+        files = []
+        for task in docker("service", "ps", "-q", service).split():
+            text = docker("service", "logs", "--raw", task)
+            files.append(f"{task}.json")
+            stack.project.write(files[-1], text)
+        merged = stack.project.json("probe", "--merge", *files)
+    finally:
+        docker("stack", "rm", job)
+        eventually(lambda: not docker("ps", "-q", "-f", f"name={service}."))
+    halves = [json.loads((stack.project.folder / file).read_text()) for file in files]
+    assert len({one["environment"]["seed"] for one in halves}) == 2
+    for index, level in enumerate(merged["levels"]):
+        parts = [one["levels"][index] for one in halves]
+        assert level["requests"]["failed"] == 0
+        assert level["requests"]["ok"] == sum(one["requests"]["ok"] for one in parts)
+        assert level["load"]["value"] == sum(one["load"]["value"] for one in parts)
+    assert merged["environment"]["machine"]["probes"] == 2

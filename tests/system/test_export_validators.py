@@ -1,6 +1,7 @@
 """Exports held against their targets' real validators."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,12 @@ def test_kustomize_builds_every_export_with_every_overlay(name, tmp_path, valida
             roots += [put_together(tmp_path, f"{target}-{one}", target, [one]) for one in overlays]
             roots.append(put_together(tmp_path, f"{target}-whole", target, overlays))
     files, told = [], {}
+    for target in CLUSTERS[:2]:
+        jobs = yaml.safe_load_all((tmp_path / target / "probe/job.yaml").read_text())
+        for number, job in enumerate(jobs):
+            path = tmp_path / f"{target}-probe-{number}.yaml"
+            path.write_text(yaml.safe_dump(job))
+            files.append(("kubernetes", path))
     for root, documents in kustomized(tmp_path, roots).items():
         assert faults({"built.yaml": documents}, what) == []
         assert loose_ends(documents) == []
@@ -206,6 +213,9 @@ def test_docker_takes_compose_files_and_stacks(name, tmp_path):
         config.write_text("")
     files = ("-c", "stack.yaml", "-c", "monitoring.yaml")
     assert "endpoint_mode" in run(tmp_path / "stack", "docker", "stack", "config", *files)
+    environment = {**os.environ, "PROBE_IMAGE": "registry.example/tritongen:1", "START_AT": "1"}
+    words = ("docker", "stack", "config", "-c", "probe.yaml")
+    assert "replicated-job" in run(tmp_path / "stack", *words, env=environment)
 
 
 @pytest.mark.parametrize("target", ["compose", "swarm"])
@@ -229,10 +239,10 @@ def test_haproxy_takes_the_gateways_file(tmp_path):
     docker("run", "--rm", *mounts, gateway_image(), "sh", "-c", checks)
 
 
-def run(folder: Path, *words: str) -> str:
+def run(folder: Path, *words: str, **options: Any) -> str:
     """A command's output; it must not fail."""
     done = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        words, cwd=folder, capture_output=True, text=True, check=False, timeout=120, **options
     )
     assert done.returncode == 0, (words, done.stdout, done.stderr)
     return done.stdout

@@ -200,6 +200,9 @@ STORIES: dict[str, Story] = {
             "-o before.json": "-o before.json && cp before.json after.json",
             "probe ": "probe --time-budget 1s ",
             "probe --time-budget 1s --compare": "probe --compare",
+            "probe --time-budget 1s --merge": "probe --merge",
+            "+ 60": "+ 20",
+            "1s -m ocr --rate 100": "5s -m ocr --rate 100",
             # Wants a server whose models can be changed: test_probe_questions.py.
             "tritongen probe --time-budget 1s -m ocr --against": ": tritongen probe --against",
         },

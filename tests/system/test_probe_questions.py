@@ -191,3 +191,35 @@ def test_two_results_are_compared(folder, tmp_path):
     assert worse["error"]["code"] == "TG911"
     text = folder.run("probe", "--compare", "fast.json", "slow.json", expect=4).out
     assert "worse" in text
+
+
+# For both to start and to describe the model on a machine at work.
+LEAD_S = 12.0
+
+
+@pytest.mark.parametrize("load", [("--rate", "60", "--processes", "2"), ("--concurrency", "2")])
+def test_probes_that_begin_together_are_merged(folder, tmp_path, load):
+    with serving(tmp_path, latency_s=0.005) as server:
+        begin = time.time() + LEAD_S
+        words = ("probe", "-u", server.address, "-m", "echo", "--duration", "5", *load)
+        together = (*words, "--start-at", f"{begin:.3f}", "--format", "json")
+        pair = [folder.start(*together, "--seed", str(seed), "-o", f"{seed}.json") for seed in "12"]
+        for process in pair:
+            _, told = process.communicate(timeout=60)
+            assert process.returncode == 0, told
+        error = folder.error(*words, "--start-at", f"{begin:.3f}", expect=2)
+    halves = [
+        json.loads((folder.folder / f"{seed}.json").read_text())["levels"][0] for seed in "12"
+    ]
+    (merged,) = folder.json("probe", "--merge", "1.json", "2.json")["levels"]
+    assert merged["requests"]["failed"] == 0
+    assert merged["requests"]["ok"] == sum(one["requests"]["ok"] for one in halves)
+    assert merged["load"]["value"] == 2 * float(load[1])
+    assert merged["client"]["processes"] == sum(one["client"]["processes"] for one in halves)
+    assert "p50" in folder.run("probe", "--merge", "1.json", "2.json").out
+    # Warm-up and window take all their time: they are the same in both.
+    for one in halves:
+        window = one["recording"]
+        assert window["begin_ns"] / 1e9 == pytest.approx(begin + 1.25, abs=0.5)
+        assert (window["end_ns"] - window["begin_ns"]) / 1e9 == pytest.approx(5.0, abs=0.5)
+    assert error["code"] == "TG922"

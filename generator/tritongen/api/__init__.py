@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tritongen.api.explaining import ExplainedCode, ExplainedModel, explain, explain_code
     from tritongen.api.inspecting import InspectedFolder, inspect
     from tritongen.api.planning import PlannedFleet, plan
-    from tritongen.api.probing import ProbedLoads, compare_probes, probe
+    from tritongen.api.probing import ProbedLoads, compare_probes, merge_probes, probe
     from tritongen.api.result import ApiResult
     from tritongen.api.tuning import TunedRepository, tune
     from tritongen.api.verifying import VerifiedRepository, verify
@@ -35,7 +35,7 @@ __all__ = [
     "InputOptions", "InspectedFolder", "LoadSearch", "ModelChoice", "OpenLoop", "PlanOptions",
     "PlannedFleet", "ProbeRequest", "ProbedLoads", "Tls", "TuneOptions", "TunedRepository",
     "VerifiedRepository", "build", "check", "client", "compare_probes", "explain", "explain_code",
-    "inspect", "plan", "probe", "tune", "verify",
+    "inspect", "merge_probes", "plan", "probe", "tune", "verify",
 ]  # fmt: skip
 
 # The modules have other names than their functions: a loaded module is an attribute here, too.
@@ -46,7 +46,7 @@ _EXPORTS = {
     "api.explaining": ("ExplainedCode", "ExplainedModel", "explain", "explain_code"),
     "api.inspecting": ("InspectedFolder", "inspect"),
     "api.planning": ("PlannedFleet", "plan"),
-    "api.probing": ("ProbedLoads", "compare_probes", "probe"),
+    "api.probing": ("ProbedLoads", "compare_probes", "merge_probes", "probe"),
     "api.result": ("ApiResult",),
     "api.tuning": ("TunedRepository", "tune"),
     "api.verifying": ("VerifiedRepository", "verify"),

@@ -23,6 +23,7 @@ from tritongen.probe.questions.comparison import (
     compare_files,
 )
 from tritongen.probe.questions.goal_and_knee import LoadSearch, SearchAnswer, search
+from tritongen.probe.questions.merging import merge_files
 from tritongen.probe.report.json_document import document, interval_json
 from tritongen.probe.report.tables import duration_text, live_line
 from tritongen.probe.statistics.measurement import LevelResult
@@ -148,6 +149,19 @@ def compare_probes(before: StrPath, after: StrPath, *, tolerance: float = 0.05) 
         InvalidInputError: TG002 or TG912, a file is not a result, or no level is in both.
     """
     return ProbedLoads(None, comparisons=compare_files(Path(before), Path(after), tolerance))
+
+
+def merge_probes(files: Sequence[StrPath]) -> ProbedLoads:
+    """The result of probes that made one load together, each with the same `begin_at`.
+
+    Args:
+        files: their results, as JSON.
+
+    Raises:
+        InvalidInputError: TG905 fewer than two; TG002 or TG912 one is no such result; TG923 they
+            measured different things; TG924 not at the same time.
+    """
+    return ProbedLoads(merge_files(list(map(Path, files))))
 
 
 def _live(progress: Progress | None) -> Tell | None:

@@ -1,7 +1,6 @@
 """`tritongen probe`."""
 
 import argparse
-import re
 import shlex
 import sys
 from dataclasses import replace
@@ -17,6 +16,7 @@ from tritongen.cli.parser import (
     seconds,
     writable_file,
 )
+from tritongen.cli.probe_values import model_choice, pair, shape, start_time
 from tritongen.cli.request_parameters import request_parameters
 from tritongen.cli.server_options import (
     ADDRESS,
@@ -28,7 +28,7 @@ from tritongen.cli.time_limit import time_limit
 from tritongen.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from tritongen.probe.probe_request import ModelChoice, ProbeRequest
+    from tritongen.probe.probe_request import ProbeRequest
     from tritongen.probe.questions.goal_and_knee import LoadSearch
     from tritongen.probe.workload import Load
 
@@ -41,6 +41,7 @@ EXAMPLES = f"""\
   tritongen probe -m ocr --client both       the server's capacity, and what tritonclient gets of it
   tritongen probe -u https://HOST/api/x --header-file key.txt --request-count 500
   tritongen probe --compare before.json after.json
+  tritongen probe --merge a.json b.json      of probes that were started with one --start-at
 {perf_analyzer.SECTION}"""
 
 
@@ -51,6 +52,7 @@ _COUNTED_S = 86_400.0
 # What independent users make.
 _ARRIVALS = "poisson"
 _FILE_FORMATS = ("json", "csv", "html")
+_QUESTIONS = ("find", "goal", "compare", "merge", "against")
 
 
 def register(parser: CommandParser) -> None:
@@ -144,6 +146,11 @@ def _add_measurement(parser: argparse.ArgumentParser) -> None:
         "--duration", type=seconds, metavar="TIME", help="measure each level for so long"
     )
     group.add_argument(
+        "--start-at", default="", metavar="TIME",
+        help="begin then, as probes on other machines do: 2030-01-31T12:00:00Z, or seconds since "
+        "1970; levels take all their time, and the JSON can be merged",
+    )  # fmt: skip
+    group.add_argument(
         "--request-count", type=positive_int, metavar="N",
         help="end each level with N requests, without warm-up",
     )  # fmt: skip
@@ -177,6 +184,10 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
         "--compare", nargs=2, type=Path, metavar=("A.json", "B.json"), help="two saved results"
     )
     group.add_argument(
+        "--merge", nargs="+", type=Path, default=[], metavar="A.json",
+        help="one result of several probes with the same command and --start-at",
+    )  # fmt: skip
+    group.add_argument(
         "--against",
         type=Path,
         metavar="CONFIG",
@@ -209,6 +220,8 @@ def run(args: argparse.Namespace) -> int:
     _check_question(args)
     if args.compare:
         return deliver(args, api.compare_probes(*args.compare, tolerance=args.tolerance))
+    if args.merge:
+        return deliver(args, api.merge_probes(args.merge))
     probe = api.probe  # its import takes none of the time that the server has
     with ProgressBar() as bar, time_limit(args.timeout):
         found = probe(
@@ -224,7 +237,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_question(args: argparse.Namespace) -> None:
     """One question at a time."""
-    asked = [f"--{name}" for name in ("find", "goal", "compare", "against") if getattr(args, name)]
+    asked = [f"--{name}" for name in _QUESTIONS if getattr(args, name)]
     asked += ["--client both"] if args.client == "both" else []
     if len(asked) > 1:
         raise InvalidInputError("TG905", f"{' and '.join(asked)} are different questions")
@@ -232,6 +245,8 @@ def _check_question(args: argparse.Namespace) -> None:
         raise InvalidInputError("TG905", f"{asked[0]} chooses its own load; leave --schedule out")
     if asked and args.request_count:
         raise InvalidInputError("TG905", f"{asked[0]} needs levels of time, not --request-count")
+    if args.start_at and (other := [*asked, *_unplanned(args)]):
+        raise InvalidInputError("TG905", f"--start-at does not go together with {other[0]}")
     if args.tolerance < 0:
         raise InvalidInputError("TG905", "--tolerance is a share such as 0.05")
     if args.format == "text" and args.output is not None:
@@ -242,6 +257,12 @@ def _check_question(args: argparse.Namespace) -> None:
             raise InvalidInputError("TG905", what, where="-o", fix=fix)
     if args.output is not None:
         writable_file(args.output)
+
+
+def _unplanned(args: argparse.Namespace) -> list[str]:
+    """Options by which levels end at a time that nobody knows before, or cannot be added up."""
+    given = {"--request-count": args.request_count, "--schedule": args.schedule}
+    return [flag for flag, value in given.items() if value]
 
 
 def _search(args: argparse.Namespace) -> "LoadSearch":
@@ -280,15 +301,15 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
     if args.max_outstanding is not None:
         options = replace(options, max_outstanding=args.max_outstanding)
     return ProbeRequest(
-        models=tuple(_model(text, args.model_version) for text in args.model),
+        models=tuple(model_choice(text, args.model_version) for text in args.model),
         url=args.url,
         protocol=ClientProtocol(args.protocol) if args.protocol else None,
         access=server_access(args, secured=args.tls),
         loads=loads,
         inputs=InputOptions(
             batch=args.batch,
-            shapes=dict(_shape(text) for text in args.shape),
-            values=dict(_pair("--values", text, "=") for text in args.values),
+            shapes=dict(map(shape, args.shape)),
+            values=dict(pair("--values", text, "=") for text in args.values),
             data=data_file(args.data) if args.data else None,
             seed=args.seed,
             parameters=request_parameters(args.request_parameter),
@@ -299,6 +320,7 @@ def _request(args: argparse.Namespace) -> "ProbeRequest":
             precision=WantedPrecision(width=args.width, confidence=args.confidence),
             seed=args.seed,
             requests=args.request_count,
+            begin_at=start_time(args.start_at) if args.start_at else None,
         ),
         processes=args.processes,
         sequence_length=args.sequence,
@@ -357,35 +379,3 @@ def _replay(args: argparse.Namespace) -> "Load":
     return Replay(
         schedule.sped_up(args.speedup), Pacing(args.arrivals or _ARRIVALS), args.max_outstanding
     )
-
-
-def _model(text: str, version: str) -> "ModelChoice":
-    from tritongen.probe.probe_request import ModelChoice
-
-    match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:/([0-9]{1,9}))?(?:=([0-9]+(?:\.[0-9]+)?))?", text)
-    share = float(match[3]) if match and match[3] else None
-    if match is None or share == 0:
-        raise InvalidInputError(
-            "TG905",
-            f"-m {text!r} is not a model",
-            fix="Write it like -m ocr, -m ocr/2 or -m ocr=3.",
-        )
-    return ModelChoice(match[1], match[2] or version, share)
-
-
-def _pair(flag: str, text: str, separator: str) -> tuple[str, str]:
-    name, found, rest = text.partition(separator)
-    if not found or not name or not rest:
-        raise InvalidInputError(
-            "TG905", f"{flag} {text!r} is not NAME{separator}…", fix=f"Begin with NAME{separator}."
-        )
-    return name, rest
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, rest = _pair("--shape", text, ":")
-    if not re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", rest):
-        raise InvalidInputError(
-            "TG905", f"--shape {text!r} is not NAME:1,3,224,224", fix="Give every size."
-        )
-    return name, tuple(int(size) for size in rest.split(","))

@@ -16,6 +16,7 @@ from tritongen.errors import ExitCode
 EXAMPLES = """\
   tritongen report                          model_repository/ with its plan, as report.html
   tritongen report ./models -o service.html
+  tritongen report --observed seen.json    beside what `tritongen observe --format json` saw
 """
 
 
@@ -24,6 +25,10 @@ def register(parser: CommandParser) -> None:
     parser.add_known_models()
     parser.add_repository_option("-r", "--repository", purpose="whose lock and plan are shown")
     parser.add_plan()
+    parser.add_argument(
+        "--observed", type=Path, metavar="FILE",
+        help="what `tritongen observe --format json` printed, to be held against the plan",
+    )  # fmt: skip
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("report.html"), metavar="FILE",
         help="page to write (default: %(default)s)",
@@ -39,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if options.repository != DEFAULT_REPOSITORY:
         existing_folder(options.repository)  # a page without it is for who has built nothing yet
     writable_file(options.output)
-    page = report_page(root, options.repository, options.plan)
+    page = report_page(root, options.repository, options.plan, options.observed)
     write_atomic(options.output, page.encode())
     say(good(f"written to {options.output}"))
     return int(ExitCode.OK)

@@ -24,10 +24,12 @@ _MAX_FAULTS = 12
 _REQUIRED = ("provider", "name", "vcpus", "memory_gib", "usd_per_hour", "region")
 # With these alone a line changes the price of a machine that is known already.
 _PRICE_ONLY = ("name", "usd_per_hour")
-# What Azure ML's managed online endpoints admit, and the machine types that they offer.
+# What Azure ML's managed online endpoints admit, and the machine types that they offer: Azure's
+# "Manage and increase quotas and limits for resources"; endpoints are those of one region.
 AZUREML_REQUESTS_PER_S = 500.0
 AZUREML_BYTES_PER_S = 5e6
 AZUREML_INSTANCES = 50
+AZUREML_ENDPOINTS = 100
 AZUREML_TIMEOUT_S = 180.0
 # Three instances are what Azure calls highly available.
 AZUREML_HIGH_AVAILABILITY = 3

@@ -147,8 +147,7 @@ class Generator:
         self._records.warmup = [Recorder(self._begin) for _ in self._engine.targets]
         self._cpu_begin = time.process_time_ns()
         if isinstance(self._load, ClosedLoop):
-            if self._requests is not None:  # none of them is sent before the window begins
-                time.sleep(max(self._begin - self._clock(), 0) / 1e9)
+            time.sleep(max(self._begin - self._clock(), 0) / 1e9)
             self._engine.start(self._requests)
         else:
             self._pacer = self._make_pacer(self._engine)

@@ -4,10 +4,13 @@ Warm-up runs until the data show that it is over, then the measured window runs 
 are precise enough or its time is up. Both use the same uninterrupted load.
 """
 
+import math
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tritongen.errors import InvalidInputError
 from tritongen.probe.generator import Generator, Progress, Records
 from tritongen.probe.load_processes import LoadProcesses
 from tritongen.probe.recorder import Recorder
@@ -31,6 +34,10 @@ _WARMUP_SHARE = 0.25
 # Time between reading the statistics and the measured window, for an open loop to catch up.
 _SETTLE_NS = 20_000_000
 _GONE_S = 1.0
+# Before a begin that was set, for connections to be opened. Chosen.
+_OPENING_S = 1.0
+# Between levels whose begins were set, for descriptions and statistics to be read. Chosen.
+_BETWEEN_S = 3.0
 _QUICK_DRAIN_S = 0.2
 _MAX_BACKLOG_REQUESTS = 20_000
 
@@ -49,6 +56,8 @@ class Conditions:
         patience_s: give up after so long without an answer.
         seed: of arrivals.
         requests: the level ends with so many, without warm-up; None for no such end.
+        begin_at: the load begins then, seconds since 1970, and warm-up and window take all the time
+            that they may; None for now.
     """
 
     budget_s: float = 10.0
@@ -60,6 +69,18 @@ class Conditions:
     patience_s: float = 10.0
     seed: int = 0
     requests: int | None = None
+    begin_at: float | None = None
+
+    @property
+    def longest_warmup_s(self) -> float:
+        """That a level may take."""
+        return _WARMUP_SHARE * self.budget_s if self.warmup_s is None else self.warmup_s
+
+    @property
+    def period_s(self) -> float:
+        """From the begin of a level to that of the next one, where the first one's was set."""
+        whole = self.longest_warmup_s + self.budget_s + self.drain_s
+        return math.ceil(whole + _OPENING_S + _BETWEEN_S)
 
 
 # What makes a load: one generator, or several of them in processes of their own.
@@ -88,7 +109,7 @@ class Update:
     """What is known in the middle of a level, for the live line.
 
     Attributes:
-        phase: ``warm-up`` or ``measuring``.
+        phase: ``waiting``, ``warm-up`` or ``measuring``.
         elapsed_s: since the phase began.
         budget_s: longest length of the phase.
         finished: requests finished so far.
@@ -118,6 +139,7 @@ class Run:
         records: of all generators together.
         begin_ns: begin of the load.
         mark_ns: begin of the measured window.
+        wall_ns: from these moments to nanoseconds since 1970.
         end_ns: end of the measured window.
         before: reading at its begin, None when the server could not be read.
         after: reading after its end.
@@ -134,6 +156,7 @@ class Run:
     records: Records = field(default_factory=Records)
     begin_ns: int = 0
     mark_ns: int = 0
+    wall_ns: int = 0
     end_ns: int = 0
     before: ServerReading | None = None
     after: ServerReading | None = None
@@ -161,6 +184,7 @@ def run_load(
 
     Raises:
         EnvironmentProblem: TG901, the server cannot be reached at the begin.
+        InvalidInputError: TG922, the time at which it was to begin has passed.
     """
     return _LevelRun(source, load, conditions, read, tell, Run(load, conditions)).run()
 
@@ -178,10 +202,13 @@ class _LevelRun:
         run, source = self.outcome, self.source
         if not self._warmup_limit():
             run.before = self.read()
-        source.start()
+        begin_ns = self._begin()
+        source.start(begin_ns)
         try:
             try:
-                run.begin_ns = source.progress().now_ns
+                now_ns = source.progress().now_ns
+                run.begin_ns = max(now_ns, begin_ns or 0)
+                run.wall_ns = time.time_ns() - now_ns
                 self._warm_up()
                 if not run.ended:
                     self._enter_window()
@@ -198,6 +225,22 @@ class _LevelRun:
         if not run.mark_ns or (run.ended and not any(r.successes for r in run.records.main)):
             self._promote_warmup()
         return run
+
+    def _begin(self) -> int | None:
+        """Wait for the begin that was set, and tell it by the clock of the load; None for now."""
+        begin_at = self.conditions.begin_at
+        if begin_at is None:
+            return None
+        whole = left = begin_at - time.time()
+        if left < 0.0:
+            what = f"the load was to begin {-left:.0f} s ago"
+            raise InvalidInputError("TG922", what, where="--start-at")
+        while left > _OPENING_S:
+            if self.tell is not None:
+                self.tell(Update("waiting", whole - left, whole, 0, 0))
+            time.sleep(min(left - _OPENING_S, _MAX_STEP_S))
+            left = begin_at - time.time()
+        return self.source.progress().now_ns + round(left * _NS)
 
     def _promote_warmup(self) -> None:
         """The level ended before its window told anything: the warm-up is better than nothing."""
@@ -230,7 +273,9 @@ class _LevelRun:
             if self._advance(look, "warm-up", limit):
                 return
             now = self.source.progress().now_ns
-            if now >= self.outcome.begin_ns + round(limit * _NS) or self._is_warm(now):
+            if now >= self.outcome.begin_ns + round(limit * _NS):
+                return
+            if self.conditions.begin_at is None and self._is_warm(now):
                 return
             look = min(look * _NEXT_LOOK, limit)
 
@@ -238,8 +283,7 @@ class _LevelRun:
         """Longest warm-up, seconds; 0 for none: a schedule is measured from its begin."""
         if isinstance(self.load, Replay) or self.conditions.requests is not None:
             return 0.0
-        wanted = self.conditions.warmup_s
-        return _WARMUP_SHARE * self.conditions.budget_s if wanted is None else wanted
+        return self.conditions.longest_warmup_s
 
     def _is_warm(self, now_ns: int) -> bool:
         for recorder in self.source.records().warmup:
@@ -255,6 +299,7 @@ class _LevelRun:
         if isinstance(self.load, Replay):
             budget = min(budget, self.load.schedule.duration_s)
         whole = conditions.fixed or conditions.requests is not None
+        whole = whole or conditions.begin_at is not None
         look = budget if whole else min(max(conditions.least_s, _FIRST_LOOK_S), budget)
         precise = 0
         while not self.outcome.ended:
@@ -289,7 +334,7 @@ class _LevelRun:
         while now < until:
             self.source.run(min(until, now + round(_MAX_STEP_S * _NS)))
             progress = self.source.progress()
-            self._report(progress, phase, (progress.now_ns - begin) / _NS, budget_s)
+            self._report(progress, phase, max((progress.now_ns - begin) / _NS, 0.0), budget_s)
             if self._is_hopeless(progress):
                 return True
             if progress.exhausted:

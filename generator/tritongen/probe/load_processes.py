@@ -53,8 +53,11 @@ class LoadProcesses:
     _progress: Progress = field(default_factory=Progress)
     _begin: int = 0
 
-    def start(self) -> None:
+    def start(self, begin_ns: int | None = None) -> None:
         """Start the processes, open their connections and begin together.
+
+        Args:
+            begin_ns: at that moment; None for now.
 
         Raises:
             EnvironmentProblem: TG901, the server cannot be reached; TG917, a process ended.
@@ -62,8 +65,8 @@ class LoadProcesses:
         for part in range(self.processes):
             self._workers.append(_Worker(part, self._serve, [w.link for w in self._workers]))
         self._ask("open")
-        self._begin = begin = clock_ns() + _LEAD_NS * self.processes
-        self._ask("start", begin_ns=begin)
+        self._begin = max(clock_ns() + _LEAD_NS * self.processes, begin_ns or 0)
+        self._ask("start", begin_ns=self._begin)
         self._refresh()
 
     def _serve(self, part: int, link: Connection) -> None:

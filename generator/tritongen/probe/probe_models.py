@@ -69,6 +69,7 @@ class ProbeRun:
         self.request, self.server = request, server
         self.report = ProbeReport(environment(server, request))
         self._project, self._tell = project, tell
+        self._begun = 0
 
     @classmethod
     @contextlib.contextmanager
@@ -162,6 +163,10 @@ class ProbeRun:
         """Measure one level, and take what it gave and how it ended into the report."""
         name = " + ".join(job.model for job in prober.jobs)
         tell = self._tell
+        if conditions.begin_at is not None:
+            begin_at = conditions.begin_at + self._begun * conditions.period_s
+            conditions = replace(conditions, begin_at=begin_at)
+            self._begun += 1
         outcome = prober.run(
             load, conditions, None if tell is None else lambda update: tell(name, load, update)
         )

@@ -28,10 +28,8 @@ from tritongen.probe.statistics.intervals import (
     warmup_end,
 )
 from tritongen.probe.statistics.measurement import PERCENTILES, LatencySummary, percentile_key
+from tritongen.probe.statistics.recording import FIRST_SLOT_NS, SLOTS
 
-# Slots of a window and the length of the first ones: chosen, four for each of 30 batches, and 2 MB.
-SLOTS = 128
-FIRST_SLOT_NS = 20_000_000
 # Ending a run on the very fewest requests would prefer those whose tail happened to be short.
 _ENOUGH = 2.0
 _ENOUGH_BATCHES = 8.0

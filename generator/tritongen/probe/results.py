@@ -8,6 +8,7 @@ from shlex import quote
 from tritongen.probe.level import Run, throughput
 from tritongen.probe.load_engine import FailureCode
 from tritongen.probe.recorder import Durations, Recorder
+from tritongen.probe.recorder_state import recording_of
 from tritongen.probe.statistics.attribution import (
     Advice,
     Attribution,
@@ -42,13 +43,16 @@ _POLICY_REFUSALS = ("Request timeout expired", "Exceeds maximum queue size")
 
 def level_results(run: Run, subjects: Sequence[LevelLabels]) -> list[LevelResult]:
     """One result for each model of the load, in the order of the subjects."""
-    return [_result(run, index, subject) for index, subject in enumerate(subjects)]
+    return [
+        level_result(run, index, subject, _leading_warmup(run, index))
+        for index, subject in enumerate(subjects)
+    ]
 
 
-def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
+def level_result(run: Run, index: int, subject: LevelLabels, first: int) -> LevelResult:
+    """The result for one model of the load, from a slot of the window on."""
     recorder = run.records.main[index]
     precision = run.conditions.precision
-    first = _leading_warmup(run, index)
     stretch = recorder.stretch(first, run.end_ns)
     latency = stretch.summary(precision.confidence)
     rate = throughput(recorder, first, run.end_ns, precision.confidence)
@@ -77,6 +81,7 @@ def _result(run: Run, index: int, subject: LevelLabels) -> LevelResult:
             *_timeline(run.records.warmup[index], run.begin_ns, run.mark_ns, run, warmup=True),
             *_timeline(recorder, run.mark_ns, run.end_ns, run, warmup=False),
         ),
+        recording=None if run.conditions.begin_at is None else recording_of(run, index, first),
     )
 
 

@@ -14,7 +14,7 @@ from tritongen.fleet.catalogue import (
     azureml_offers,
 )
 from tritongen.fleet.export.deployment import Deployment, Service
-from tritongen.fleet.export.targets.azureml import WINDOWS_ZONES
+from tritongen.fleet.export.targets.azureml import WINDOWS_ZONES, by_endpoint
 from tritongen.model.findings import Finding, Severity
 
 __all__ = ["check_autoscale", "check_azureml"]
@@ -33,6 +33,7 @@ def check_azureml(
     path: str, document: Mapping[str, Any], deployment: Deployment
 ) -> Iterator[Finding]:
     """What an endpoint's or a deployment's file does wrong."""
+    deployment = by_endpoint(deployment)
     known = {service.name: service for service in deployment.services}
     name = str(document.get("name"))
     if not AZUREML_NAME.fullmatch(name) or len(name) < 3:
@@ -95,7 +96,8 @@ def _numbers(path: str, document: Mapping[str, Any], service: Service) -> Iterat
             f"{service.peak_rate:g} requests/s at the peak; an endpoint takes "
             f"{AZUREML_REQUESTS_PER_S:g}"
         )
-        yield _error("TG761", message, path)
+        fix = "Plan with `cloud: {platform: azureml}`, which divides them among endpoints."
+        yield finding("TG761", Severity.ERROR, message, fix=fix, path=path)
     yield from _instances(path, service, at_a_time)
 
 
@@ -167,7 +169,8 @@ def check_autoscale(
         message = f"the week begins in UTC: autoscale has no name for {deployment.time_zone}"
         fix = "Write Windows' name of the time zone into the profiles."
         yield finding("TG762", Severity.WARNING, message, fix=fix, path=path, field="timeZone")
-    threads = {f"{one.name}-autoscale": one.total_threads for one in deployment.services}
+    services = by_endpoint(deployment).services
+    threads = {f"{one.name}-autoscale": one.total_threads for one in services}
     for resource in document.get("resources") or ():
         busy = threads.get(str(resource.get("name")))
         if busy is None:

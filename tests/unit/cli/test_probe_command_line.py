@@ -7,6 +7,8 @@ from tritongen.cli.probe import _check_question, _request, _search
 from tritongen.errors import InvalidInputError
 from tritongen.queueing import ClosedLoop
 
+LATER = "9" * 11
+
 
 def budget(*words: str) -> float:
     return _request(build_parser("probe").parse_args(["probe", *words])).conditions.budget_s
@@ -57,6 +59,23 @@ def refused(*words: str) -> str:
         (("--rate", "5", "--concurrency", "1"), "--concurrency and --rate are two kinds"),
         (("-m", "a b"), "-m 'a b' is not a model"),
         (("-m", "a=0"), "-m 'a=0' is not a model"),
+        (("--start-at", "noon"), "--start-at 'noon' is no time with a zone"),
+        (("--start-at", "2030-01-31T12:00:00"), "--start-at '2030-01-31T12:00:00' is no"),
+        (("--start-at", "1e99"), "--start-at '1e99' is no time with a zone"),
+        (("--start-at", LATER, "--goal", "p99<5ms"), "--start-at does not go together with --goal"),
+        (
+            ("--start-at", LATER, "--client", "both"),
+            "--start-at does not go together with --client",
+        ),
+        (
+            ("--start-at", LATER, "--request-count", "5"),
+            "--start-at does not go together with --req",
+        ),
+        (
+            ("--start-at", LATER, "--schedule", "ramp"),
+            "--start-at does not go together with --sched",
+        ),
+        (("--merge", "a", "b", "--compare", "a", "b"), "--compare and --merge are different"),
         (("--shape", "x"), "--shape 'x' is not NAME:…"),
         (("--shape", ":1"), "--shape ':1' is not NAME:…"),
         (("--shape", "x:"), "--shape 'x:' is not NAME:…"),
@@ -149,3 +168,27 @@ def test_a_parameter_that_is_none_is_told(text):
 def test_compression_is_asked_of_the_engine(kind):
     found = _request(build_parser("probe").parse_args(["probe", "--compression", kind]))
     assert found.options.compression == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1900000000", 1_900_000_000.0),
+        ("1900000000.25", 1_900_000_000.25),
+        ("2030-03-17T17:46:40Z", 1_900_000_000.0),
+        ("2030-03-17T18:46:40.5+01:00", 1_900_000_000.5),
+    ],
+)
+def test_a_begin_is_a_moment_everywhere(text, seconds):
+    args = build_parser("probe").parse_args(["probe", "--start-at", text])
+    assert _request(args).conditions.begin_at == seconds
+    assert _request(build_parser("probe").parse_args(["probe"])).conditions.begin_at is None
+
+
+@pytest.mark.parametrize("text", ["0", "1700000000", "1999-12-31T23:59:59Z"])
+def test_a_begin_that_has_passed_is_refused(text):
+    args = build_parser("probe").parse_args(["probe", "--start-at", text])
+    with pytest.raises(InvalidInputError) as caught:
+        _request(args)
+    assert caught.value.code == "TG922"
+    assert text in caught.value.what

@@ -1,5 +1,6 @@
 """What `tritongen export` makes of the demo: the page shows it, and it breaks no rule."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,10 @@ def test_the_demos_files_break_no_rule(target, tmp_path):
     )
     read = {file.path: list(documents(file)) for file in result.files}
     assert faults(read, result.deployment) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("word", ["Models", "Update", "Undo", "Scale", "Observe", "Run"])
+def test_each_target_says_how_it_lives_and_what_of_it_was_run(target, word):
+    told = inspect.getdoc(inspect.getmodule(TARGETS[target].files)) or ""
+    assert f"**{word}" in told

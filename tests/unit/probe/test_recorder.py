@@ -6,7 +6,8 @@ import pytest
 from support.probe import SECOND, filled_log
 from tritongen.probe.generator import Progress, Records
 from tritongen.probe.load_processes import merge_records, packed, unpacked
-from tritongen.probe.recorder import FIRST_SLOT_NS, SLOTS, Durations, Recorder
+from tritongen.probe.recorder import Durations, Recorder
+from tritongen.probe.statistics.recording import FIRST_SLOT_NS, SLOTS
 
 BEGIN = 5_000 * SECOND
 FOREVER = (BEGIN, BEGIN + 10_000 * SECOND)

@@ -106,6 +106,8 @@ class ServicePlan:
         mean_utilization: of the container's cores.
         peak_utilization: the same at the busiest time.
         binding: what keeps it from being cheaper.
+        endpoints: among which the platform's limits divide requests and replicas, each an equal
+            part; the numbers above are those of all of them.
     """
 
     name: str
@@ -125,6 +127,7 @@ class ServicePlan:
     mean_utilization: float
     peak_utilization: float
     binding: Binding
+    endpoints: int = 1
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -186,7 +186,7 @@ class OptionRanking:
 
     def _limits(self, plans: Sequence[ServicePlan], cost: float) -> tuple[str, Binding, float]:
         """What the full plan breaks: the platform's replicas, the goals, the budget."""
-        most = self._planner.most
+        most = self._business.scaling.max_replicas
         for plan in plans:
             if most is not None and plan.most > most:
                 what = f"{plan.name} needs {plan.most} replicas, {most} are allowed"
@@ -241,17 +241,17 @@ class OptionRanking:
 
 
 def _binding(candidate: _Candidate, least: int) -> Binding:
-    if all(one.top <= least for one in candidate.services):
+    if all(one.top <= one.endpoints * least for one in candidate.services):
         return Binding.AVAILABILITY
     return Binding.CPU
 
 
 def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
     """The plan of a screened service: replicas hour by hour, latency in the busiest one."""
-    fit, least = one.fit, planner.business.min_replicas
-    trace = planner.hourly.load(fit)
-    hourly = tuple(replicas_for(load, least) for load in by_hour(trace))
-    counts = [replicas_for(load, least) for load in trace.load]
+    fit, parts = one.fit, one.endpoints
+    least, trace = planner.business.min_replicas, planner.hourly.load(fit)
+    hourly = tuple(parts * replicas_for(load / parts, least) for load in by_hour(trace))
+    counts = [parts * replicas_for(load / parts, least) for load in trace.load]
     mix = planner.hourly.busiest(fit)
     utilization = fit.utilization(planner.hourly.rates_of(fit.names), counts)
     at = max(range(len(counts)), key=trace.load.__getitem__)
@@ -275,7 +275,8 @@ def service_by_hour(one: Screened, planner: ServicePlanner) -> ServicePlan:
         ),
         mean_utilization=utilization[0],
         peak_utilization=utilization[1],
-        binding=Binding.AVAILABILITY if one.top <= least else Binding.CPU,
+        binding=Binding.AVAILABILITY if one.top <= parts * least else Binding.CPU,
+        endpoints=parts,
     )
 
 
@@ -306,6 +307,8 @@ def served_reason(machine: Machine, plans: Sequence[ServicePlan], demand: Traffi
     largest = max(plans, key=lambda plan: plan.mean_paid)
     spare = 1.0 - largest.peak_utilization
     services = "" if len(plans) == 1 else f", {len(plans)} services"
+    if (endpoints := sum(plan.endpoints for plan in plans)) > len(plans):
+        services += f", {endpoints} endpoints"
     mean = sum(demand.mean(name) for name in largest.models)
     return (
         f"one {machine.name} ({machine.cores} {'core' if machine.cores == 1 else 'cores'}) serves "

@@ -8,7 +8,7 @@ moment they are asked for, and serve once they have started.
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tritongen.fleet.capacity.container_capacity import ModelFit
@@ -86,6 +86,19 @@ class ReplicaCounts:
     def mean_paid(self) -> float:
         """Replicas paid for on average."""
         return math.fsum(self.paid) / len(self.paid)
+
+    def times(self, parts: int) -> "ReplicaCounts":
+        """Those of so many equal services together."""
+        if parts == 1:
+            return self
+        return replace(
+            self,
+            serving=tuple(parts * count for count in self.serving),
+            paid=tuple(parts * count for count in self.paid),
+            hourly=tuple(parts * count for count in self.hourly),
+            least=parts * self.least,
+            most=parts * self.most,
+        )
 
 
 def replicas_for(load: float, least: int) -> int:

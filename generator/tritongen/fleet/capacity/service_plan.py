@@ -1,6 +1,7 @@
 """One service on one machine type: screened by the hour, or planned in full."""
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +28,7 @@ from tritongen.fleet.capacity.replicas import (
 from tritongen.fleet.capacity.simulation_check import Checked, check, unchecked
 from tritongen.fleet.catalogue import (
     AZUREML_BYTES_PER_S,
+    AZUREML_ENDPOINTS,
     AZUREML_INSTANCES,
     AZUREML_REQUESTS_PER_S,
     Machine,
@@ -64,6 +66,7 @@ class Screened:
         refusal: why it cannot be served, empty when it can.
         binding: of the refusal.
         excess: how far from feasible.
+        endpoints: among which the platform's limits divide it.
     """
 
     group: Group
@@ -73,6 +76,7 @@ class Screened:
     refusal: str = ""
     binding: Binding = Binding.CPU
     excess: float = 0.0
+    endpoints: int = 1
 
 
 class ServicePlanner:
@@ -87,14 +91,6 @@ class ServicePlanner:
         self.fitter = fitter
         self._checks: dict[object, Checked] = {}
         self._screened: dict[tuple[tuple[str, ...], tuple[str, str, str]], Screened] = {}
-
-    @property
-    def most(self) -> int | None:
-        """Replicas that user and platform allow at most."""
-        limits = [self.business.scaling.max_replicas]
-        if self.business.cloud.platform is Platform.AZUREML:
-            limits.append(AZUREML_INSTANCES)
-        return min((limit for limit in limits if limit is not None), default=None)
 
     def screen(self, group: Group, machine: Machine) -> Screened:
         """Replicas hour by hour, and what forbids them."""
@@ -112,32 +108,44 @@ class ServicePlanner:
             binding = Binding.MEMORY if fit.lacks_memory else Binding.LATENCY
             return Screened(group, fit, math.inf, 0, fit.refusal, binding, over)
         loads = self.hourly.load(fit).load
-        counts = [replicas_for(load, least) for load in loads]
+        parts, why = self.endpoints(fit)
+        counts = [parts * replicas_for(load / parts, least) for load in loads]
         mean, top = math.fsum(counts) / len(counts), max(counts)
-        refusal, binding, excess = self._platform(group, fit, top)
-        return Screened(group, fit, mean, top, refusal, binding, excess)
+        screened = Screened(group, fit, mean, top, endpoints=parts)
+        most = self.business.scaling.max_replicas
+        if most is not None and top > most:
+            spread = f" in {parts} endpoints ({why})" if parts > 1 else ""
+            what = f"{top} replicas are needed{spread}, {most} are allowed"
+            return replace(
+                screened, refusal=what, binding=Binding.PLATFORM, excess=top / most - 1.0
+            )
+        if parts > AZUREML_ENDPOINTS:
+            what = f"{why}: {parts} endpoints are needed, a region has {AZUREML_ENDPOINTS}"
+            over = parts / AZUREML_ENDPOINTS - 1.0
+            return replace(screened, refusal=what, binding=Binding.PLATFORM, excess=over)
+        return screened
 
-    def _platform(self, group: Group, fit: Fit, top: int) -> tuple[str, Binding, float]:
-        """What the platform's limits say to a service."""
-        if self.most is not None and top > self.most:
-            what = f"{top} replicas are needed, {self.most} are allowed"
-            return what, Binding.PLATFORM, top / self.most - 1.0
+    def endpoints(self, fit: Fit) -> tuple[int, str]:
+        """Endpoints among which the platform's limits divide a service; see `needed_endpoints`."""
         if self.business.cloud.platform is not Platform.AZUREML:
-            return "", Binding.CPU, 0.0
-        rates = self.demand.rates_of(group.models)
-        peak = max(map(sum, zip(*rates, strict=True)))
-        if peak > AZUREML_REQUESTS_PER_S:
-            what = f"{peak:.0f}/s at peak exceed the {AZUREML_REQUESTS_PER_S:.0f}/s of one endpoint"
-            return what, Binding.PLATFORM, peak / AZUREML_REQUESTS_PER_S - 1.0
-        sizes = [m.profile.request_bytes + m.profile.response_bytes for m in fit.models]
-        sent = max(
-            sum(rate * size for rate, size in zip(values, sizes, strict=True))
-            for values in zip(*rates, strict=True)
-        )
-        if sent > AZUREML_BYTES_PER_S:
-            what = f"{sent / 1e6:.3g} MB/s at peak exceed the 5 MB/s of one endpoint"
-            return what, Binding.NETWORK, sent / AZUREML_BYTES_PER_S - 1.0
-        return "", Binding.CPU, 0.0
+            return 1, ""
+        profiles = [model.profile for model in fit.models]
+        return needed_endpoints(self.demand, profiles, math.ceil(self.demand.load(fit).peak))
+
+    def _replicas(
+        self, trace: LoadTrace, reference: ModelFit, parts: int
+    ) -> tuple[ReplicaCounts, ReplicaCounts, int]:
+        """The cheapest replicas, and a fixed number's: of so many endpoints, or of more.
+
+        An autoscaler may ask for more instances than an endpoint has.
+        """
+        business = self.business
+        part = replace(trace, load=tuple(one / parts for one in trace.load))
+        best, fixed = plan_replicas(part, reference, business.scaling, business.min_replicas)
+        azure = business.cloud.platform is Platform.AZUREML
+        if azure and best.most > AZUREML_INSTANCES and parts < AZUREML_ENDPOINTS:
+            return self._replicas(trace, reference, parts + 1)
+        return best.times(parts), fixed.times(parts), parts
 
     def plan(self, group: Group, machine: Machine) -> tuple[ServicePlan, float]:
         """The whole plan of a service that the screening admits, and a fixed number's replicas."""
@@ -146,7 +154,7 @@ class ServicePlanner:
         load = self.demand.load(fit)
         reference, trace = self._reference(fit), self.fine.load(fit)
         business = self.business
-        best, fixed = plan_replicas(trace, reference, business.scaling, business.min_replicas)
+        best, fixed, parts = self._replicas(trace, reference, self.endpoints(fit)[0])
         mix = self.demand.busiest(fit)
         serving = _coarse(best, self.demand.steps)
         utilization = fit.utilization(self.demand.rates_of(fit.names), serving)
@@ -167,7 +175,8 @@ class ServicePlanner:
             forecasts=self._forecasts(group, fit, best),
             mean_utilization=utilization[0],
             peak_utilization=utilization[1],
-            binding=self._binding(fit, reference, load.peak, mix),
+            binding=self._binding(fit, reference, load.peak / parts, mix),
+            endpoints=parts,
         )
         return plan, fixed.mean_paid
 
@@ -240,6 +249,40 @@ class ServicePlanner:
             count = [max(n, math.ceil(n * factor)) for n in serving] if follows else serving
             ends.append(_forecast_of(other, demand, count, percentile).latency_s)
         return Range.bounded(value, *ends)
+
+
+def needed_endpoints(
+    demand: TrafficDemand, profiles: Sequence[ModelProfile], replicas: int
+) -> tuple[int, str]:
+    """Azure ML's endpoints that models need, and the limit that asks for most of them.
+
+    Args:
+        demand: of the models.
+        profiles: theirs.
+        replicas: that they need together.
+
+    Returns:
+        The number, and the limit with both numbers; that is empty where one endpoint is enough.
+    """
+    rates = list(zip(*demand.rates_of([one.name for one in profiles]), strict=True))
+    sizes = [one.request_bytes + one.response_bytes for one in profiles]
+    peak = max(map(sum, rates))
+    sent = max(sum(map(operator.mul, values, sizes)) for values in rates)
+    limits = {
+        f"{peak:,.0f}/s at peak exceed the {AZUREML_REQUESTS_PER_S:.0f}/s": (
+            peak / AZUREML_REQUESTS_PER_S
+        ),
+        f"{sent / 1e6:.3g} MB/s at peak exceed the {AZUREML_BYTES_PER_S / 1e6:.0f} MB/s": (
+            sent / AZUREML_BYTES_PER_S
+        ),
+        f"{replicas} replicas exceed the {AZUREML_INSTANCES} instances": (
+            replicas / AZUREML_INSTANCES
+        ),
+    }
+    why = max(limits, key=limits.__getitem__)
+    if limits[why] <= 1.0:
+        return 1, ""
+    return math.ceil(limits[why]), f"{why} of one endpoint"
 
 
 def model_forecast(

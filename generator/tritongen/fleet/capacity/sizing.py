@@ -14,6 +14,7 @@ from tritongen.fleet.capacity.capacity_plan import (
     CapacityPlan,
     Nearest,
     Option,
+    ServicePlan,
     TrafficSummary,
 )
 from tritongen.fleet.capacity.container_capacity import Fitter, Placer
@@ -21,8 +22,13 @@ from tritongen.fleet.capacity.demand import TrafficDemand
 from tritongen.fleet.capacity.model_profile import ModelProfile
 from tritongen.fleet.capacity.option_ranking import REFINED, OptionRanking
 from tritongen.fleet.capacity.partition import co_located
-from tritongen.fleet.capacity.service_plan import ServicePlanner
-from tritongen.fleet.catalogue import HOURS_A_MONTH, Machine, lower_bound_usd_per_hour
+from tritongen.fleet.capacity.service_plan import ServicePlanner, needed_endpoints
+from tritongen.fleet.catalogue import (
+    AZUREML_INSTANCES,
+    HOURS_A_MONTH,
+    Machine,
+    lower_bound_usd_per_hour,
+)
 from tritongen.model.business import Business, Compression
 from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
@@ -61,12 +67,15 @@ class CapacityInput:
     machines: tuple[Machine, ...]
 
 
-def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan:
+def plan_capacity(
+    inputs: CapacityInput, refined: int = REFINED, *, near: bool = True
+) -> CapacityPlan:
     """Ranked options for serving everything.
 
     Args:
         inputs: models, traffic, requirements and machines.
         refined: options that are planned in full.
+        near: where no option is feasible, look for what must give way.
 
     Raises:
         InvalidInputError: TG320 without any rate, TG353 services that cannot be formed.
@@ -76,10 +85,10 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
         raise InvalidInputError("TG320", "no model has a rate")
     placer = Placer(inputs.models, inputs.intent, inputs.evidence)
     options, bound = _ranked(inputs, placer, refined)
-    near: tuple[Nearest, ...] = ()
-    if not any(option.feasible for option in options):
+    found: tuple[Nearest, ...] = ()
+    if near and not any(option.feasible for option in options):
         cheapest = _cheapest_of(inputs, placer, options)
-        near = nearest(options, cheapest, inputs.intent.business.budget_usd)
+        found = nearest(options, cheapest, inputs.intent.business.budget_usd)
     return CapacityPlan(
         options=options,
         traffic=tuple(
@@ -90,9 +99,9 @@ def plan_capacity(inputs: CapacityInput, refined: int = REFINED) -> CapacityPlan
         ),
         hourly_rates=inputs.demand.total_by_hour(),
         lower_bound_usd_per_month=bound,
-        nearest=near,
+        nearest=found,
         assumptions=assumptions(inputs.profiles, inputs.intent.business),
-        findings=tuple(remarks(inputs.profiles, inputs.demand, options, near)),
+        findings=tuple(remarks(inputs.profiles, inputs.demand, options, found)),
     )
 
 
@@ -252,9 +261,28 @@ def remarks(
             yield finding("TG342", Severity.WARNING, "no rate: planned as idle", model=name)
     if not any(option.feasible for option in options):
         yield _infeasible(options, near)
-    elif "arm" in options[0].machine.isa.lower():
+        return
+    for service in options[0].services:
+        if service.endpoints > 1:
+            yield _divided(service, profiles, demand)
+    if "arm" in options[0].machine.isa.lower():
         what = f"{options[0].machine.name} has Arm processors: everything must be there for arm64"
         yield finding("TG335", Severity.WARNING, what)
+
+
+def _divided(
+    service: ServicePlan, profiles: Mapping[str, ModelProfile], demand: TrafficDemand
+) -> Finding:
+    used = [profiles[name] for name in service.models]
+    _, why = needed_endpoints(demand, used, service.most)
+    # An autoscaler asked for more of one endpoint than it asks for of several together.
+    why = why or f"{AZUREML_INSTANCES} instances of one endpoint are too few"
+    return finding(
+        "TG352",
+        Severity.INFO,
+        f"{service.name} is divided among {service.endpoints} endpoints: {why}",
+        fix="Let clients, or what balances their requests, give each endpoint an equal part.",
+    )
 
 
 def _infeasible(options: Sequence[Option], near: Sequence[Nearest]) -> Finding:

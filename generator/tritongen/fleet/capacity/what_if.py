@@ -25,15 +25,19 @@ class WhatIf:
     model: str = ""
     fewer: int = 0
 
-    def plan(self, inputs: CapacityInput) -> CapacityPlan:
+    def plan(self, inputs: CapacityInput, *, near: bool = True) -> CapacityPlan:
         """Ranked options for this case.
+
+        Args:
+            inputs: of the case that is planned for.
+            near: where no option is feasible, look for what must give way.
 
         Raises:
             InvalidInputError: TG009, there is no such model or no such replica; what
                 `plan_capacity` raises.
         """
         if self.fewer:
-            return self._with_fewer(inputs)
+            return self._with_fewer(inputs, near)
         names = set(inputs.profiles)
         if self.model and self.model not in names:
             there = ", ".join(sorted(names))
@@ -45,18 +49,19 @@ class WhatIf:
             if self.model in {"", name} else series
             for name, series in inputs.demand.rates.items()
         }  # fmt: skip
-        return plan_capacity(replace(inputs, demand=replace(inputs.demand, rates=rates)))
+        demand = replace(inputs.demand, rates=rates)
+        return plan_capacity(replace(inputs, demand=demand), near=near)
 
-    def _with_fewer(self, inputs: CapacityInput) -> CapacityPlan:
+    def _with_fewer(self, inputs: CapacityInput, near: bool) -> CapacityPlan:
         """The best option's machine, and at most the replicas that are left."""
-        usual = plan_capacity(inputs)
+        usual = plan_capacity(inputs, near=near)
         if usual.best is None:
             return usual
         left = max(service.most for service in usual.best.services) - self.fewer
         if left < 1:
-            raise InvalidInputError(
-                "TG009", f"--what-if: the plan has {left + self.fewer} replicas"
-            )
+            there = left + self.fewer
+            what = f"the plan has {there} {'replica' if there == 1 else 'replicas'}"
+            raise InvalidInputError("TG009", what, where="--what-if")
         business = inputs.intent.business
         limited = replace(
             business,
@@ -64,7 +69,8 @@ class WhatIf:
             scaling=replace(business.scaling, max_replicas=left),
         )
         intent = replace(inputs.intent, business=limited)
-        return plan_capacity(replace(inputs, intent=intent, machines=(usual.best.machine,)))
+        limits = replace(inputs, intent=intent, machines=(usual.best.machine,))
+        return plan_capacity(limits, near=near)
 
 
 def parse_what_if(text: str) -> WhatIf:

@@ -197,6 +197,7 @@ class PlannedService:
         queue_target_us: at which the autoscaler aims, None when not known.
         concurrency: requests at a time, None when not known.
         rate_per_s: the greatest rate of one replica, None when not known.
+        endpoints: of Azure ML, among which rates and replicas are divided.
     """
 
     name: str
@@ -207,6 +208,7 @@ class PlannedService:
     queue_target_us: int | None = None
     concurrency: int | None = None
     rate_per_s: float | None = None
+    endpoints: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,7 @@ class Service:
         queue_target_us: mean wait in the queue at which the autoscaler aims.
         concurrency: requests at a time that one replica serves within its goals.
         rate_per_s: the greatest rate of one replica at the goals, None when not measured.
+        endpoints: of Azure ML, among which rates and replicas are divided.
 
     Raises:
         InvalidInputError: TG752, the name is no DNS label of 1 to 40 characters.
@@ -233,6 +236,7 @@ class Service:
     queue_target_us: int
     concurrency: int
     rate_per_s: float | None = None
+    endpoints: int = 1
 
     def __post_init__(self) -> None:
         _refuse_name("service", self.name)

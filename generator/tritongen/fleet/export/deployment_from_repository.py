@@ -222,6 +222,7 @@ def _service(
         queue_target_us=max(_MIN_QUEUE_US, wait),
         concurrency=requests_at_a_time(planned.concurrency, models),
         rate_per_s=planned.rate_per_s,
+        endpoints=planned.endpoints,
     )
 
 

@@ -72,8 +72,10 @@ class ExportTarget:
     Attributes:
         summary: what it is, for people.
         files: renders everything.
-        deploy: commands that bring it up, run in the folder that was written.
+        deploy: commands that bring it up, run in the folder that was written; ``FOLDER/`` stands
+            for each of `folders`.
         copies: whether a claim of the cluster then waits for the models.
+        folders: of a deployment, each with a slash; one without a name where everything is in one.
         findings: what of a deployment the target refuses or limits; errors forbid writing.
     """
 
@@ -82,3 +84,4 @@ class ExportTarget:
     deploy: tuple[str, ...]
     findings: Callable[[Deployment], Iterable[Finding]] = lambda _: ()
     copies: bool = False
+    folders: Callable[[Deployment], tuple[str, ...]] = lambda _: ("",)

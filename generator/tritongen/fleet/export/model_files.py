@@ -67,7 +67,12 @@ def image_files(deployment: Deployment) -> tuple[ExportFile, ...]:
 def deploy_commands(target: ExportTarget, deployment: Deployment) -> tuple[str, ...]:
     """Everything from the repository to a service, run in the folder that was written."""
     copied = copy_commands(deployment) if target.copies else ()
-    return (*_image_commands(deployment), *target.deploy, *copied)
+    deploy = (
+        command.replace("FOLDER/", folder)
+        for folder in target.folders(deployment)
+        for command in target.deploy
+    )
+    return (*_image_commands(deployment), *deploy, *copied)
 
 
 def _image_commands(deployment: Deployment) -> Iterator[str]:

@@ -115,6 +115,7 @@ def _planned(service: ServicePlan, name: str, file: PlanFile) -> PlannedService:
         queue_target_us=int(service.queue_s * 1e6 * service.target),
         concurrency=service.concurrency,
         rate_per_s=service.rate_per_s,
+        endpoints=service.endpoints,
     )
 
 

@@ -9,6 +9,7 @@ from tritongen.fleet.capacity.capacity_plan import Option, PlanFile
 from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.capacity.processors import relative_speed
 from tritongen.fleet.plan_fleet import read_plan, stale_plan
+from tritongen.fleet.report.other_cases import CaseRow, reality, what_if_rows
 from tritongen.fleet.report.report_charts import (
     costs,
     measured_configurations,
@@ -19,6 +20,7 @@ from tritongen.fleet.report.report_charts import (
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFacts
+from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import ORIGINAL, score_text
 from tritongen.pages import Chart, render_page
@@ -38,16 +40,19 @@ class Tile:
     note: str
 
 
-def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
+def report_page(
+    root: Path, repository: Path, plan: Path | None = None, observed: Path | None = None
+) -> str:
     """The page as text.
 
     Args:
         root: the models folder.
         repository: whose lock and plan are shown.
         plan: where the plan lies instead of beside the repository.
+        observed: what `observe` printed as JSON, to be held against the plan.
 
     Raises:
-        InvalidInputError: folder, tritongen.yaml, lock or plan cannot be read.
+        InvalidInputError: folder, tritongen.yaml, lock, plan or observation cannot be read.
     """
     project = _served(load_project(root, repository))
     stored = read_plan(repository, plan)
@@ -61,13 +66,25 @@ def report_page(root: Path, repository: Path, plan: Path | None = None) -> str:
         "charts": [],
         "models": [_model(project, facts, option) for facts in project.models],
         "findings": project.findings,
+        "cases": (),
+        "reality": reality(observed, stored) if observed is not None else None,
     }
     if stored is not None:
         page["tiles"] = _tiles(stored)
         page["charts"] = _charts(stored)
         stale = stale_plan(stored, project.lock)
-        page["findings"] = (*project.findings, *stale, *stored.plan.findings)
+        page["cases"], unplanned = _cases(project, stored)
+        page["findings"] = (*project.findings, *stale, *stored.plan.findings, *unplanned)
     return render_page("report", page=page)
+
+
+def _cases(project: Project, stored: PlanFile) -> tuple[tuple[CaseRow, ...], tuple[Finding, ...]]:
+    """The plan for other cases, or why there is none."""
+    try:
+        return what_if_rows(project, stored), ()
+    except InvalidInputError as problem:
+        what = f"other cases cannot be planned: {problem.what}"
+        return (), (finding(problem.code, Severity.INFO, what),)
 
 
 def _served(project: Project) -> Project:

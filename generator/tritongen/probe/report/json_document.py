@@ -1,10 +1,10 @@
 """Results as JSON, and back: what `--format json` prints and `--compare` reads."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.codec import encode, view
@@ -19,6 +19,7 @@ from tritongen.probe.statistics.measurement import (
 )
 from tritongen.queueing import ClosedLoop
 
+T = TypeVar("T")
 KIND = "tritongen.probe"
 _SERVER_US = ("queue_us", "compute_input_us", "compute_infer_us", "compute_output_us")
 # Of a saved result, which is read into memory as a whole. Chosen.
@@ -50,7 +51,7 @@ class Environment:
     seed: int = 0
     configurations: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
-    headers: Sequence[str] = ()
+    headers: tuple[str, ...] = ()
     measured_on: str = ""
 
 
@@ -91,8 +92,18 @@ def _level_json(level: LevelResult) -> dict[str, Any]:
         "histograms": {
             "latency_ns": level.latency.histogram.to_json(),
             "lateness_ns": level.client.lateness.histogram.to_json(),
+            **_kept_histograms(level),
         },
+        **({} if level.recording is None else {"recording": level.recording}),
     }
+
+
+def _kept_histograms(level: LevelResult) -> dict[str, Any]:
+    """What merging needs beside the usual ones."""
+    if level.recording is None:
+        return {}
+    kept = {"all_ns": level.latency_all, "service_ns": level.service}
+    return {name: summary.histogram.to_json() for name, summary in kept.items()}
 
 
 def _load_json(level: LevelResult) -> dict[str, Any]:
@@ -181,6 +192,15 @@ def read_saved(path: Path) -> tuple[SavedLevel, ...]:
     Raises:
         InvalidInputError: TG002 there is no such file; TG912 it is not a result.
     """
+    return read_result(path, lambda content: tuple(_saved(level) for level in content["levels"]))
+
+
+def read_result(path: Path, read: Callable[[Mapping[str, Any]], T]) -> T:
+    """What a function reads of a saved result.
+
+    Raises:
+        InvalidInputError: TG002 there is no such file; TG912 it is not a result.
+    """
     try:
         with path.open("rb") as file:  # a device or a pipe tells no size
             text = file.read(_MAX_BYTES + 1)
@@ -196,8 +216,8 @@ def read_saved(path: Path) -> tuple[SavedLevel, ...]:
     try:
         if content["kind"] != KIND:
             raise ValueError(content["kind"])
-        return tuple(_saved(level) for level in content["levels"])
-    except (KeyError, TypeError, ValueError, AttributeError) as fault:
+        return read(content)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as fault:
         raise InvalidInputError(
             "TG912", f"its content has another form ({type(fault).__name__})", where=str(path)
         ) from None

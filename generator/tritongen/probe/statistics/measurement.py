@@ -10,6 +10,7 @@ from tritongen.model.codec import Digits
 from tritongen.probe.statistics.attribution import Advice, Attribution
 from tritongen.probe.statistics.histogram import Histogram
 from tritongen.probe.statistics.intervals import CONFIDENCE, Interval, sample_floor
+from tritongen.probe.statistics.recording import Recording
 from tritongen.probe.workload import Load
 
 PERCENTILES: tuple[float, ...] = (50.0, 90.0, 95.0, 99.0, 99.9)
@@ -165,6 +166,7 @@ class LevelResult(LevelLabels):
         attribution: where the time went, None where the server gives no statistics.
         advice: what the numbers mean, with commands to try.
         timeline: from the begin of the load to its end.
+        recording: for merging, where the begin was set; None elsewhere.
     """
 
     load: Load
@@ -181,6 +183,7 @@ class LevelResult(LevelLabels):
     attribution: Attribution | None = None
     advice: tuple[Advice, ...] = ()
     timeline: tuple[Moment, ...] = ()
+    recording: Recording | None = None
 
     def percentile(self, percentile: float) -> Interval | None:
         """A latency percentile, microseconds, None below its sample floor."""

@@ -8,17 +8,25 @@ time comes from the plan, since Azure's default of 1 starves Triton. A planned m
 managed endpoints do not offer is replaced by the cheapest that fits, and told.
 
 **Models** are registered with the deployment; another repository is another version. **Update:**
-give the deployment another `name`, create it beside the old one, and send it a share of the
-requests: `az ml online-endpoint update --name ENDPOINT --traffic "OLD=90 NEW=10"`. **Undo:** all
-traffic back to the old one, which stays until you delete it. **Scale:** `autoscale.json` has a
-profile for weekdays and one for the weekend; its CPU thresholds are shares of what the service's
-threads can reach on the machine's virtual CPUs. **Observe:** `tritongen probe -u https://ENDPOINT…`
-measures what is deployed; Azure's own metrics show the CPUs.
+`sh canary.sh begin` deploys the build beside the one that serves, under its digest, and sends it
+10 % of the requests; `finish` sends all of them. **Undo:** `sh canary.sh back`, at once and as long
+as the old deployment is there; `clean` deletes the one without requests. **Scale:**
+`autoscale.json` has a profile for weekdays and one for the weekend; its CPU thresholds are shares
+of what the service's threads can reach on the machine's virtual CPUs. An endpoint admits 500
+requests a second, 5 MB/s and 50 instances: beyond one of them a plan with `platform: azureml`
+divides a service among several endpoints, and says which limit binds; each has a folder, and
+clients give each an equal part. **Observe:** `tritongen probe -u https://ENDPOINT…` measures what
+is deployed, one deployment of several with `--header 'azureml-model-deployment: NAME'`; Azure's own
+metrics show the CPUs.
+
+**Run:** nothing of this on Azure: files are held against azure-ai-ml's loader, the container is
+built and run here, and `canary.sh` is run against a stand-in of `az`.
 """
 
 import math
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from tritongen.fleet.catalogue import (
@@ -30,6 +38,7 @@ from tritongen.fleet.catalogue import (
 )
 from tritongen.fleet.export.deployment import CLOSING_FLAGS, Deployment, Service
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.model_files import short
 from tritongen.model.findings import Finding, Severity, finding
 
 # Percent of what the service's threads can use, for five minutes; chosen: up soon, down late.
@@ -55,13 +64,43 @@ WINDOWS_ZONES = {
     "Asia/Tokyo": "Tokyo Standard Time",
     "Australia/Sydney": "AUS Eastern Standard Time",
 }
+# Of the requests, that a new build gets at first. Chosen: enough to see failures, few to lose.
+_CANARY_PERCENT = 10
 # Azure's own rule for the number of instances without a measured rate leaves 30 % idle.
 _TARGET_USE = 0.7
 
 
 def azureml_files(deployment: Deployment) -> tuple[ExportFile, ...]:
-    """Everything for each service's endpoint; a folder each where there are several."""
-    return tuple(file for one in deployment.services for file in _files(one, deployment))
+    """Everything for each endpoint; a folder each where there are several."""
+    divided = by_endpoint(deployment)
+    return tuple(file for one in divided.services for file in _files(one, divided))
+
+
+def by_endpoint(deployment: Deployment) -> Deployment:
+    """The same with a service for each endpoint, which has its part of rates and replicas."""
+    services = tuple(part for one in deployment.services for part in _parts(one))
+    return replace(deployment, services=services)
+
+
+def _parts(service: Service) -> Iterator[Service]:
+    count = service.endpoints
+    if count == 1:
+        yield service
+        return
+    models = tuple(
+        replace(one, peak_rate=None if one.peak_rate is None else one.peak_rate / count)
+        for one in service.models
+    )
+    whole = service.replicas
+    replicas = replace(
+        whole,
+        least=-(-whole.least // count),
+        most=-(-whole.most // count),
+        hourly=tuple(-(-one // count) for one in whole.hourly),
+    )
+    for number in range(1, count + 1):
+        name = f"{service.name}-{number}"
+        yield replace(service, name=name, models=models, replicas=replicas, endpoints=1)
 
 
 def _files(service: Service, deployment: Deployment) -> tuple[ExportFile, ...]:
@@ -84,6 +123,7 @@ def _files(service: Service, deployment: Deployment) -> tuple[ExportFile, ...]:
         ExportFile(f"{folder}deployment-container.yml", container),
         ExportFile(f"{folder}container/Dockerfile", _dockerfile(service, deployment)),
         ExportFile(f"{folder}autoscale.json", _autoscale(service, deployment)),
+        ExportFile(f"{folder}canary.sh", _canary(service, deployment)),
     )
 
 
@@ -97,6 +137,16 @@ def _dockerfile(service: Service, deployment: Deployment) -> str:
         "arguments": [*CLOSING_FLAGS, *map(shlex.quote, flags)],
     }
     return render("azureml/Dockerfile.j2", values)
+
+
+def _canary(service: Service, deployment: Deployment) -> str:
+    values = {
+        "endpoint": shlex.quote(service.name),
+        # A deployment's name is of letters, digits and hyphens, 3 to 32 of them.
+        "deployment": f"build-{short(deployment.digest)}",
+        "percent": _CANARY_PERCENT,
+    }
+    return render("azureml/canary.sh.j2", values)
 
 
 def _autoscale(service: Service, deployment: Deployment) -> str:
@@ -116,6 +166,11 @@ def _autoscale(service: Service, deployment: Deployment) -> str:
 def folder_of(service: Service, deployment: Deployment) -> str:
     """The folder of a service's files, with a slash; empty where the service is the only one."""
     return f"{service.name}/" if len(deployment.services) > 1 else ""
+
+
+def _folders(deployment: Deployment) -> tuple[str, ...]:
+    divided = by_endpoint(deployment)
+    return tuple(folder_of(one, divided) for one in divided.services)
 
 
 def timeout_ms(service: Service) -> int:
@@ -153,16 +208,17 @@ def azureml_findings(deployment: Deployment) -> Iterator[Finding]:
         message = "Azure ML mounts a registered model, and builds container/Dockerfile itself"
         fix = "Name Triton's image with its tag or digest: --image NAME:TAG."
         yield finding("TG762", Severity.ERROR, message, fix=fix, path="deployment-container.yml")
-    for service in deployment.services:
-        folder = folder_of(service, deployment)
+    divided = by_endpoint(deployment)
+    for service in divided.services:
+        folder = folder_of(service, divided)
         if not AZUREML_NAME.fullmatch(service.name):
             message = f"{service.name!r} must be 3 to 32 letters, digits and hyphens"
             yield _error("TG752", message, f"{folder}endpoint.yml", "name")
         for name in ("deployment.yml", "deployment-container.yml"):
-            yield from _instances(f"{folder}{name}", service, deployment)
+            yield from _instances(f"{folder}{name}", service, divided)
             yield from _requests(f"{folder}{name}", service)
             yield from _probes(f"{folder}{name}", service)
-        yield from _autoscale_findings(f"{folder}autoscale.json", service, deployment)
+        yield from _autoscale_findings(f"{folder}autoscale.json", service, divided)
 
 
 def _error(code: str, message: str, path: str, field: str = "") -> Finding:
@@ -190,7 +246,8 @@ def _requests(path: str, service: Service) -> Iterator[Finding]:
     peak = service.peak_rate
     if peak > AZUREML_REQUESTS_PER_S:
         message = f"{peak:g} requests/s at the peak; an endpoint takes {AZUREML_REQUESTS_PER_S:g}"
-        yield _error("TG761", message, path)
+        fix = "Plan with `cloud: {platform: azureml}`, which divides them among endpoints."
+        yield finding("TG761", Severity.ERROR, message, fix=fix, path=path)
     if service.rate_per_s:
         needed = math.ceil(peak / service.rate_per_s)
         how = f"of {service.rate_per_s:g} an instance"
@@ -243,8 +300,9 @@ TARGET = ExportTarget(
     summary="Azure ML: managed online endpoint, deployments without code and by container",
     files=azureml_files,
     deploy=(
-        "az ml online-endpoint create -f endpoint.yml",
-        "az ml online-deployment create -f deployment.yml --all-traffic",
+        "az ml online-endpoint create -f FOLDER/endpoint.yml",
+        "az ml online-deployment create -f FOLDER/deployment.yml --all-traffic",
     ),
     findings=azureml_findings,
+    folders=_folders,
 )

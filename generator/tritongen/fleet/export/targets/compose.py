@@ -12,6 +12,9 @@ requests of these seconds are lost; Swarm and Kubernetes lose none. **Undo:** bu
 older commit; with `--image` its image is still there. **Scale:** not at all. **Observe:** `docker
 compose up --detach --wait` returns when every model is ready; Grafana is at http://127.0.0.1:3000,
 Prometheus at http://127.0.0.1:9090, its alerts are of the goals' budgets.
+
+**Run:** tests start it with the slim image, serve from it, and ask its Prometheus every rule and
+panel.
 """
 
 from tritongen.fleet.export.deployment import Deployment

@@ -4,6 +4,9 @@ What `kubernetes` writes, with the overlay `autoscale-keda` on instead of `autos
 Prometheus trigger follows the same wait, and cron triggers the plan where it has more replicas at
 some hours of the week than at others. `serverAddress` is that of the Prometheus Operator in the
 namespace `monitoring`; a Prometheus that does not answer leaves the replicas as they are.
+
+**Models**, **Update**, **Undo** and **Observe** are those of `kubernetes`. **Scale:** as above.
+**Run:** not on a cluster with KEDA; its objects are held against KEDA's own schema.
 """
 
 from collections.abc import Iterator

@@ -7,12 +7,15 @@ Its `command` draws the key of the closed APIs and runs the runtime's own argume
 which is `tritonserver`. networkpolicy.yaml opens the metrics to Prometheus in the namespace
 `monitoring` alone, which finds the pods by their annotations.
 
-Models come from KServe's own reader of storages, by default from the claim `NAME-models`, which the
-Job of claim.yaml fills from the stream that the export names, one folder a build. At its start a
-pod holds them against SHA256SUMS, whatever they come from, and refuses another repository. Another
-build is a rolling update; applying an older export undoes it, as long as its folder is there.
-Replicas follow the CPU; gRPC clients move to another pod before theirs ends, HTTP clients that keep
-their connections see resets, as with `kubernetes`.
+**Models** come from KServe's own reader of storages, by default from the claim `NAME-models`, which
+the Job of claim.yaml fills from the stream that the export names, one folder a build. At its start
+a pod holds them against SHA256SUMS, whatever they come from, and refuses another repository.
+**Update:** another build is a rolling update; gRPC clients move to another pod before theirs ends,
+HTTP clients that keep their connections see resets, as with `kubernetes`. **Undo:** apply an older
+export, as long as its folder is there. **Scale:** replicas follow the CPU. **Observe:** `tritongen
+observe --prometheus URL`, or `tritongen probe` at the address of the predictor.
+
+**Run:** not on a cluster with KServe; its objects are held against KServe's own schema.
 """
 
 from collections.abc import Iterator

@@ -7,23 +7,28 @@ request that was not answered to another replica, and lets health, descriptions,
 requests through, over HTTP and gRPC alike, and nothing else. Requests above 128 KiB are not sent
 again. Each replica closes the rest behind a key of its own, too, which it draws at its start.
 
-**Models.** Configurations are Swarm configs with their digest in the name; weights are read from
+**Models:** configurations are Swarm configs with their digest in the name; weights are read from
 `MODEL_REPOSITORY`, under the same path on every node. With `--image NAME` the image holds both, and
 every node finds it in a registry. **Update:** `docker stack deploy` with another build starts new
 replicas first, waits for their health and stops the old ones; a failed update is rolled back.
 **Undo:** `docker service rollback` serves the configurations that were served before, and with
 `--image` the weights, too. **Scale:** Swarm has no autoscaler: as many replicas as the planned peak
-needs, or `docker service scale`. A test sends 10,000 requests (HTTP that keeps its connections,
-HTTP with a connection each, gRPC, gRPC with a stream each) through scaling out and in, an update
-and its undoing, on one node, and loses none; when a replica is killed, another admits three
-failures. A stream that is kept for many requests stays with its replica and is refused once that
-ends: open another.
+needs, or `docker service scale`. A gRPC stream that is kept for many requests stays with its
+replica and is refused once that ends: open another, and send that request again.
 
-**Observe.** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
+**Observe:** `docker stack deploy -c stack.yaml -c monitoring.yaml NAME` adds Prometheus, which only
 the stack reaches, and Grafana, whose password is a secret of Swarm's that you make first.
+`probe.yaml` is a stack of its own that measures from inside: a job of two probes or more that begin
+at the same moment, each with a part of the planned load, whose results `tritongen probe --merge`
+makes one of.
 
 Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
 Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
+
+**Run:** a test sends 10,000 requests (HTTP that keeps its connections, HTTP with a connection each,
+gRPC, gRPC with a stream each) through scaling out and in, an update and its undoing, on one node,
+and loses none; when a replica is killed, another admits three failures. Several nodes were not
+tried.
 """
 
 import hashlib
@@ -31,6 +36,7 @@ import re
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
+from tritongen.fleet.export.load_test import PROBES, probe_load
 from tritongen.fleet.export.model_files import image_files
 from tritongen.fleet.export.monitoring import monitoring_files
 from tritongen.fleet.export.targets.compose import stack_values
@@ -47,6 +53,8 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "gateway_image": GATEWAY_IMAGE,
         "gateway_digest": hashlib.sha256(gateway.encode()).hexdigest(),
         "config_keys": _config_keys(deployment),
+        "loads": {one.name: probe_load(one) for one in deployment.services},
+        "probes": PROBES,
         # Swarm's configs never change: a new content needs a new name.
         "files": [
             (key, file.path, hashlib.sha256(file.text.encode()).hexdigest())
@@ -58,6 +66,7 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         ExportFile("haproxy.cfg", gateway),
         *image_files(deployment),
         ExportFile("monitoring.yaml", render("swarm/monitoring.yaml.j2", values)),
+        ExportFile("probe.yaml", render("swarm/probe.yaml.j2", values)),
         *watched,
     )
 
