@@ -11,6 +11,8 @@ Models come from KServe's own reader of storages, by default from the claim `NAM
 Job of claim.yaml fills from the stream that the export names, one folder a build. At its start a
 pod holds them against SHA256SUMS, whatever they come from, and refuses another repository. Another
 build is a rolling update; applying an older export undoes it, as long as its folder is there.
+The claim `NAME-cache` keeps what language models fetch, with the hub's token as the key `token` of
+the secret `NAME-hub`, and engines that models build.
 Replicas follow the CPU; gRPC clients move to another pod before theirs ends, HTTP clients that keep
 their connections see resets, as with `kubernetes`.
 """
@@ -20,6 +22,7 @@ from functools import partial
 
 from tritongen.fleet.export.cluster import (
     base_files,
+    cache_claim,
     check,
     disruption_budget,
     kustomization,
@@ -56,6 +59,7 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "command": {one.name: _command(one, deployment) for one in deployment.services},
         "name": deployment.name,
         "copy": copy_name(deployment),
+        "cache": cache_claim(deployment),
         "pod_security": pod_security,
         "arguments": _arguments,
         "requests": partial(requests, copied=not deployment.in_claim),
