@@ -53,3 +53,21 @@ lay_trust() {
             sed -nE "s/^(:env:|global)\.(index-url|extra-index-url|trusted-host|proxy|timeout)='(.*)'/\2 = \3/p"
     } >"$1/trust/pip.conf"
 }
+
+# Builds REPOSITORY:CONTENT on BASE from the context, unless it is here already, and prints its name.
+# One build of a repository at a time. What follows the four goes to `docker build`.
+build_image() {
+    local repository=$1 content=$2 base=$3 context=$4 image=$1:$2
+    shift 4
+    exec 9>"${TMPDIR:-/tmp}/$repository-image-$(id -u).lock"
+    flock 9
+    if ! docker image inspect "$image" >/dev/null 2>&1; then
+        make_base "$base"
+        lay_trust "$context"
+        say "building $image on $base"
+        docker build --quiet --force-rm --network host --build-arg "BASE=$base" \
+            --build-arg "CONTENT=$content" "$@" --tag "$image" "$context" >&2
+        docker tag "$image" "$repository:latest"
+    fi
+    echo "$image"
+}

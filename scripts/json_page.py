@@ -3,6 +3,7 @@
 Tests hold every schema against real documents; nothing that it does not name may stand in them.
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.cli_schemas import FINDING, SCHEMAS  # noqa: E402  (the tests' own, found by the line above)
-from support.optimize.schema import OPTIMIZE  # noqa: E402  (as above)
+from support.cli_schemas import FINDING  # noqa: E402  (the tests' own, found by the line above)
+from support.result_schemas import DOCUMENTS, LATENCY, RANGE  # noqa: E402  (as above)
 
 PAGE = ROOT / "docs" / "json.md"
 INTRO = """\
@@ -23,41 +24,58 @@ Generated from the schemas that the tests hold what commands print against, by
 
 `--format json` prints one object, on stdout alone. It has a `schema_version`, which a change of
 meaning raises; keys may be added under the same number. A command that fails prints `error`
-instead; the exit code says which kind. `[]` is a list, `?` a key that may be absent. The schema of
-`tritongen.yaml` is printed by `tritongen init --schema`; of what [the other commands](commands.md)
-print, their pages tell.
+instead; the exit code says which kind. `[]` is a list, `?` a key that may be absent. Numbers are in
+the unit that stands behind them; an interval is its `value` with the ends `low` and `high`. The
+schema of `tritongen.yaml` is printed by `tritongen init --schema`. `client` prints its example
+alone: its document is that of [the API](api.md). `explain TG…` is that of a code.
 """
 NAMES = {
     "string": "text", "integer": "whole number", "number": "number", "boolean": "true or false",
     "null": "null", "object": "object",
+}  # fmt: skip
+# Objects that stand in many places, each with a section of its own.
+FORMS = {"finding": FINDING, "interval": RANGE, "latency": LATENCY}
+# By the end of a key, which holds for what stands below it.
+UNITS = {
+    "_per_s": "per second", "_per_hour": "USD an hour", "_per_month": "USD a month",
+    "_per_million": "USD for a million requests", "_ns": "ns", "_us": "µs", "_ms": "ms", "_s": "s",
+    "_bytes": "bytes", "_share": "0 to 1",
 }  # fmt: skip
 
 
 def page() -> str:
     """Every document, key by key."""
     lines = [INTRO]
-    documents = sorted({**SCHEMAS, "optimize": OPTIMIZE}.items())
-    for name, schema in [*documents, ("finding", FINDING)]:
+    for name, schema in [*sorted(DOCUMENTS.items()), *FORMS.items()]:
         lines += [f"## {name}", "", "| key | value |", "|---|---|"]
         lines += [f"| `{path}` | {value} |" for path, value in _keys(schema, "")]
         lines.append("")
     return "\n".join(lines)
 
 
-def _keys(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Every key below an object, with what stands there."""
+def _keys(schema: dict[str, Any], path: str, above: str = "") -> Iterator[tuple[str, str]]:
+    """Every key below an object, with what stands there and its unit."""
     for name, value in schema["properties"].items():
         absent = "" if name in schema["required"] else "?"
         inner, suffix, nullable = _inside(value)
         own = f"{path}{name}{absent}{suffix}"
-        if inner is FINDING:
-            yield own, "[finding](#finding)"
+        ends = (unit for end, unit in UNITS.items() if name.endswith(end))
+        unit = inner.get("description") or next(ends, above)
+        tail = (" or null" if nullable else "") + (f", {unit}" if unit else "")
+        if form := _form(inner):
+            yield own, f"[{form}](#{form}){tail}"
         elif "properties" in inner:
             if nullable:
                 yield own, "object or null"
-            yield from _keys(inner, f"{own}.")
+            yield from _keys(inner, f"{own}.", unit)
         else:
-            yield own, _said(inner) + (" or null" if nullable else "")
+            yield own, _said(inner) + tail
+
+
+def _form(value: dict[str, Any]) -> str:
+    """The name of a form that has the value's keys; empty for others."""
+    keys = value.get("properties", {}).keys()
+    return next((name for name, form in FORMS.items() if form["properties"].keys() == keys), "")
 
 
 def _inside(value: dict[str, Any]) -> tuple[dict[str, Any], str, bool]:
@@ -75,13 +93,20 @@ def _inside(value: dict[str, Any]) -> tuple[dict[str, Any], str, bool]:
 
 def _said(value: dict[str, Any]) -> str:
     if "const" in value:
-        return f"`{value['const']}`"
+        return f"`{json.dumps(value['const'])}`".replace('"', "")
     if "enum" in value:
         return ", ".join(f"`{one}`" for one in value["enum"])
     if "anyOf" in value:
         return " or ".join(_said(one) for one in value["anyOf"])
-    kinds = value["type"]
-    return " or ".join(NAMES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds))
+    if value.get("type") == "array":
+        return f"list of {_said(value['items'])}"
+    return " or ".join(NAMES[kind] for kind in _kinds(value))
+
+
+def _kinds(value: dict[str, Any]) -> list[str]:
+    """Types that a value may have, where it is no list and no choice."""
+    kinds = value.get("type", [])
+    return [kinds] if isinstance(kinds, str) else list(kinds)
 
 
 def main() -> int:

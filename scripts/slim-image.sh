@@ -9,7 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/image-parts.sh
 
-repository=tritongen-slim
 packages=${PACKAGES:-}
 base=$(choose_base)
 backends='onnxruntime python'
@@ -43,19 +42,6 @@ copy tritongen/__init__.py tritongen/errors tritongen/model/__init__.py \
     tritongen/serving/embedded/__init__.py tritongen/system/__init__.py tritongen/system/files.py \
     tritongen/system/own_files.py tritongen/system/processes.py tritongen/system/pip_download.py \
     tritongen/system/process_files.py tritongen/system/user_cache.py
-image=$repository:$content
 
-exec 9>"${TMPDIR:-/tmp}/tritongen-slim-$(id -u).lock"
-flock 9
-if docker image inspect "$image" >/dev/null 2>&1; then
-    echo "$image"
-    exit 0
-fi
-make_base "$base"
-lay_trust "$context"
-
-say "building $image on $base"
-docker build --quiet --force-rm --network host --build-arg "BASE=$base" --build-arg "PACKAGES=$packages" \
-    --build-arg "CONTENT=$content" --build-arg "BACKENDS=$backends" --tag "$image" "$context" >&2
-docker tag "$image" "$repository:latest"
-echo "$image"
+build_image tritongen-slim "$content" "$base" "$context" \
+    --build-arg "PACKAGES=$packages" --build-arg "BACKENDS=$backends"

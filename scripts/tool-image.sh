@@ -8,7 +8,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/image-parts.sh
 
-repository=tritongen
 base=$(choose_base)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -20,20 +19,6 @@ cp compose/tool/Dockerfile requirements/{onnx,build}.txt "$context"
 tar -c --exclude='__pycache__' --exclude='*.egg-info' generator templates compose scripts/project_urls.py \
     pyproject.toml README.md LICENSE | tar -x -C "$context/source"
 content=$(content_of "$context" "$base" "${GITHUB_REPOSITORY:-}")
-image=$repository:$content
 
-exec 9>"${TMPDIR:-/tmp}/tritongen-tool-$(id -u).lock"
-flock 9
-if docker image inspect "$image" >/dev/null 2>&1; then
-    echo "$image"
-    exit 0
-fi
-make_base "$base"
-lay_trust "$context"
-
-say "building $image on $base"
-docker build --quiet --force-rm --network host --build-arg "BASE=$base" \
-    --build-arg "GITHUB_REPOSITORY=${GITHUB_REPOSITORY:-}" --build-arg "CONTENT=$content" \
-    --tag "$image" "$context" >&2
-docker tag "$image" "$repository:latest"
-echo "$image"
+build_image tritongen "$content" "$base" "$context" \
+    --build-arg "GITHUB_REPOSITORY=${GITHUB_REPOSITORY:-}"

@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from support.printed import measured, tuned
 from support.probe import a_level
+from support.result_schemas import DOCUMENTS
 from tritongen.api import tuning
+from tritongen.api.documents import whole_document
 from tritongen.api.probing import ProbedLoads
 from tritongen.api.verifying import VerifiedRepository
 from tritongen.cli import (
@@ -32,9 +36,7 @@ from tritongen.errors import EnvironmentProblem
 from tritongen.fleet.observe.advice import ModelExpectation, RateChange
 from tritongen.fleet.observe.model_counters import CounterStep, ModelCounters, Observed
 from tritongen.fleet.observe.observe_server import CounterSource, Observation
-from tritongen.model.evidence import ServedRate
 from tritongen.model.findings import Severity, finding
-from tritongen.model.intent import ModelIntent
 from tritongen.model.variants import (
     Accuracy,
     Proof,
@@ -62,9 +64,8 @@ from tritongen.tune import tune_page
 from tritongen.tune.search.co_location import CoLocationForecast
 from tritongen.tune.search.objective import Performance, parse_goal
 from tritongen.tune.search.search_space import Candidate
-from tritongen.tune.search.standings import Measurement
-from tritongen.tune.search.tuner import Evaluated, TuningChoice
-from tritongen.tune.tune_result import TunedModel, TuneReport
+from tritongen.tune.search.tuner import TuningChoice
+from tritongen.tune.tune_result import TuneReport
 from tritongen.tune.tuning_run import TuneProgress
 from tritongen.tune.variant_comparison import VariantComparison
 
@@ -157,36 +158,9 @@ def observations() -> None:
         CounterSource(("host:8000",), "", "", 10.0),
         CounterSource((), "http://me:secret@host:9090", "", 10.0),
     ):
-        shown(observe._json(seen, source, None, Path("rates.csv")))
-
-
-def measured(rate: float, ms: float, rounds: int = 3, load: object = None) -> Measurement:
-    latency = Interval(ms / 1e3, ms / 1.1e3, ms / 0.9e3)
-    return Measurement(
-        load or ClosedLoop(16), Interval(rate, rate * 0.9, rate * 1.1), latency, rounds
-    )
-
-
-def tuned(**changes: object) -> TunedModel:
-    best, other, base = Candidate(2, 1, 8, 500), Candidate(1, 2), Candidate(1, 1, 4)
-    load = ClosedLoop(16)
-    rows = (
-        Evaluated(best, load, "best", Performance(900.0, 0.02, 2), measured(1000.0, 20.0)),
-        Evaluated(base, load, "baseline", None, measured(500.0, 40.0)),
-        Evaluated(
-            other, load, "behind", Performance(400.0, 0.05, 2), measured(450.0, 15.0), "slow"
-        ),
-        Evaluated(Candidate(4, 1), ClosedLoop(1), "predicted", Performance(200.0, 0.1, 4)),
-    )
-    values: dict[str, object] = {
-        "name": "ocr", "objective": parse_goal("p99<50ms"), "intent": ModelIntent(), "cores": 2,
-        "choice": TuningChoice(best, load, None, measured(1000.0, 20.0), True, (best,)),
-        "best": measured(1000.0, 20.0), "default": measured(500.0, 40.0),
-        "default_candidate": base, "incumbent": other, "rows": rows, "front": (rows[0], rows[2]),
-        "verdict": "separated", "sentence": "2x1 is ahead", "wall_s": 12.34,
-        "sweep": (ServedRate(100.0, 5000, ((50.0, 3.0), (99.0, 9.0))),),
-    }  # fmt: skip
-    return TunedModel(**{**values, **changes})  # type: ignore[arg-type]  # fields of it
+        document = observe._json(seen, source, None, Path("rates.csv"))
+        jsonschema.validate(whole_document(document), DOCUMENTS["observe"])
+        shown(document)
 
 
 def tunings() -> None:
@@ -297,6 +271,7 @@ def probes() -> None:
         code = probe_output.deliver(Namespace(format="text", output=None), found)
         print(f"[{code}]")
         document = found.to_dict()
+        jsonschema.validate(document, DOCUMENTS["probe"])
         for level in document["levels"]:
             del level["timeline"], level["histograms"]
         shown(document)

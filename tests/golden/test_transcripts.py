@@ -3,19 +3,24 @@
 A line that begins with ``$`` is run in the project's folder, and what follows it is what was
 printed: on stdout as it is, on stderr behind ``!``, and an exit code other than 0 in brackets.
 What is no command of the tool is run by a shell; ``evidence`` puts trials into the lock, so that
-no story rests on times of the machine that tells it.
+no story rests on times of the machine that tells it. A story whose name ends in a number is told on
+a terminal of so many columns, the others in a pipe.
 """
 
+import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from support.cli import Project, furnish, sequence
+from support.printed import too_wide
+from support.result_schemas import DOCUMENTS
 from tritongen.cli.main import main
 from tritongen.model.evidence import BatchProof, BatchVerdict, Cost, ObservedTensor, Trial
 from tritongen.model.lock_files import lock_files
@@ -66,11 +71,19 @@ def run(command: str) -> int:
     return main(words) if program == "tritongen" else shell(command)
 
 
+def name_of(document: Mapping[str, object], command: str) -> str:
+    """The name of what a command printed as JSON."""
+    return "error" if "error" in document else command.split()[1]
+
+
 def told(command: str, capsys: pytest.CaptureFixture[str]) -> Iterator[str]:
     """The part of a transcript that one command makes."""
     yield f"$ {command}"
     code = run(command)
     out, err = capsys.readouterr()
+    if "--format json" in command:
+        document = json.loads(out)
+        jsonschema.validate(document, DOCUMENTS[name_of(document, command)])
     yield from (line.rstrip() for line in out.splitlines())
     yield from (f"! {line}".rstrip() for line in err.splitlines())
     if code:
@@ -83,13 +96,16 @@ def test_story(story, tmp_path, monkeypatch, capsys, update_golden) -> None:
     expected = STORIES / f"{story}.txt"
     text = expected.read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
+    stated = story.rpartition("-")[2]
+    monkeypatch.setenv("COLUMNS", stated if stated.isdigit() else "")
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path.parent / f"{tmp_path.name}-cache"))
     project = furnish(Project(tmp_path))
     project.add("states/model.onnx", sequence())
     commands = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
     found = "\n".join(line for command in commands for line in told(command, capsys))
     found = found.replace(os.fspath(tmp_path), "/project")
+    if stated.isdigit():
+        assert too_wide(found, int(stated)) == []
     if update_golden:
         expected.write_text(found, encoding="utf-8")
     assert found == expected.read_text(encoding="utf-8")

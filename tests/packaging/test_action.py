@@ -125,7 +125,7 @@ def test_findings_become_annotations_and_a_summary(runner):
     assert step.code == 0
     assert "::warning file=model_repository/m/config.pbtxt,line=6,title=TG654" in step.log
     assert "### tritongen check" in step.summary
-    assert "0 errors, 1 warnings, 0 remarks" in step.summary
+    assert "0 errors, 1 warning, 0 remarks" in step.summary
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tritongen.model.evidence import Evidence, ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.intent import Intent, Target
 from tritongen.model.lock import refused_settings
+from tritongen.model.serving_plan import Source
 from tritongen.model.target_gpu import TargetGpu
 from tritongen.planner import plan_serving
 from tritongen.planner.model_settings import MAX_WARMUP_LINES
@@ -103,6 +104,20 @@ def test_text_parses_back(server: tuple[list[ModelFacts], Intent, Evidence]) -> 
             assert all(
                 -1 not in state.initial_state[0].dims for state in parsed.sequence_batching.state
             )
+
+
+@settings(max_examples=100, deadline=None)
+@given(servers())
+def test_what_was_measured_is_told_once(server: tuple[list[ModelFacts], Intent, Evidence]) -> None:
+    """In one comment: another tuning that chooses the same changes no line but those of it."""
+    models, intent, seen = server
+    plan = plan_serving(models, intent, seen, budget_of_limit(intent.target.cpus or 1))
+    for item in render_models(plan, tuple(models)):
+        lines = (line.strip() for line in item.text.splitlines())
+        comments = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
+        for reason in (*item.config.reasons.values(), *item.config.remarks.values()):
+            if reason.source is Source.MEASURED:
+                assert comments.count(reason.sentence) <= 1
 
 
 @settings(max_examples=100, deadline=None)

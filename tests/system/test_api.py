@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 
+import jsonschema
 import pytest
 
 from support import format_models as make
 from support.cli import Project, fixed, tree
+from support.result_schemas import DOCUMENTS
 from tritongen import api
 from tritongen.errors import EnvironmentProblem, ExitCode, InvalidInputError
 
@@ -110,6 +112,7 @@ def test_client(here: Project, capfd: pytest.CaptureFixture[str]) -> None:
             example.text.rstrip("\n") + "\n" == here.run("client", "dense", "--lang", language).out
         )
         assert example.to_dict()["text"] == example.text
+        jsonschema.validate(example.to_dict(), DOCUMENTS["client"])
     with pytest.raises(InvalidInputError, match="language: there is no 'java'"):
         api.client("dense", language="java")
     for repository, model, code in (("absent", "dense", "TG002"), (here.repository, "a", "TG306")):

@@ -5,7 +5,6 @@ ONNX Runtime and Triton say themselves.
 """
 
 import io
-import locale
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from support.cli import Project
-from support.onnx_suite import Arrays, SuiteModel, suite
+from support.onnx_suite import LOCALE, Arrays, SuiteModel, has_locale, suite
 from support.triton import EmbeddedRuntime, TestServer, start_server
 from tritongen.formats import CandidateVersion, ModelCandidate, inspect_model
 from tritongen.model.codec import decode
@@ -86,8 +85,7 @@ NOT_IMPLEMENTED = {
     ),
     "test_operator_pow": "Pow(1)",
 }
-# Change the case of letters, for which ONNX Runtime wants a locale that many machines lack.
-LOCALE = "en_US.UTF-8"
+# Change the case of letters, and ask for that locale as soon as they are loaded.
 NEED_LOCALE = frozenset(
     {
         "test_strnorm_model_monday_casesensintive_lower",
@@ -104,16 +102,6 @@ GROUP = 40
 MODELS = tuple(model.name for model in suite())
 SERVABLE = tuple(name for name in MODELS if name not in REFUSED)
 BY_NAME = {model.name: model for model in suite()}
-
-
-def has_locale() -> bool:
-    kept = locale.setlocale(locale.LC_CTYPE)
-    try:
-        locale.setlocale(locale.LC_CTYPE, LOCALE)
-    except locale.Error:
-        return False
-    locale.setlocale(locale.LC_CTYPE, kept)
-    return True
 
 
 def exception_of(name: str) -> str:

@@ -303,6 +303,21 @@ def test_the_graph_offline(digits: Project) -> None:
     assert "loading" in step["reason"]
 
 
+@pytest.mark.parametrize(
+    "wish", [("--graph",), ("--quantize", "--data", "samples.npz", "--budget", "3")]
+)
+def test_weights_beside_the_model(digits: Project, wish: tuple[str, ...]) -> None:
+    """As PyTorch's exporter lays them by default."""
+    path = digits.models / "mlp" / "model.onnx"
+    onnx.save(
+        trained.mlp(), path, save_as_external_data=True, location="w.data", size_threshold=0
+    )  # fmt: skip
+    assert path.with_name("w.data").stat().st_size > path.stat().st_size
+    model = optimized(digits, *wish)
+    assert not codes(model) & {"TG210", "TG212", "TG213", "TG231"}
+    assert wish[0].removeprefix("--") in {step["kind"] for step in model["steps"]}
+
+
 @pytest.mark.parametrize("branches", [1, 6])
 def test_operators_side_by_side(project: Project, branches: int) -> None:
     """A chain is told by its form; a wide graph is measured, whatever comes out here."""

@@ -10,6 +10,7 @@ from tritongen.api.documents import error_json
 from tritongen.api.result import ApiResult
 from tritongen.errors import ExitCode, GoalNotMetError, InvalidInputError, TritongenError
 from tritongen.model.codec import shallow, view
+from tritongen.model.counting import counted
 from tritongen.model.progress import Progress
 from tritongen.probe import probe_models as room
 from tritongen.probe.level import Update
@@ -70,7 +71,9 @@ class ProbedLoads(ApiResult):
         worse = [item for item in self.comparisons if item.change is Change.WORSE]
         if worse and self.compared == _IN_TIME:
             told = [_worse_text(item) for item in worse]
-            return GoalNotMetError("TG911", f"{len(worse)} figures became worse", details=told)
+            return GoalNotMetError(
+                "TG911", f"{counted(len(worse), 'figure')} became worse", details=told
+            )
         return None
 
     @property

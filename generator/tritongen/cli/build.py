@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tritongen.cli import output
 from tritongen.cli.output import dim, good, say, severe
 from tritongen.cli.parser import CommandParser, gibibytes, models_folder, positive_float
+from tritongen.model.counting import counted
 
 if TYPE_CHECKING:
     from tritongen.api import BuildRequest
@@ -143,7 +144,7 @@ def _print(result: "BuildResult", options: argparse.Namespace) -> None:
 
     limited = is_rate_limited(result.plan.server.flags)
     held = f", of which the rate limiter lets {cores} run at a time" if limited else ""
-    say(dim(f"{result.threads} threads of {cores} cores{held}"))
+    say(dim(f"{counted(result.threads, 'thread')} of {counted(cores, 'core')}{held}"))
     output.print_left_out(dict(result.plan.refused))
     if result.dropped:
         told = f"was served until now: {', '.join(result.dropped)}"
@@ -171,6 +172,7 @@ def _print_files(result: "BuildResult", *, whole: bool) -> None:
 def print_models(found: "Sequence[Outline]", *, whole: bool) -> None:
     """How each model is served, a screenful of them unless all are wanted."""
     models = found[: None if whole else _MAX_MODELS]
+    told: dict[str, str] = {}
     output.print_table(
         ("model", "batch", "instances × threads", "dynamic batching"),
         [
@@ -178,7 +180,7 @@ def print_models(found: "Sequence[Outline]", *, whole: bool) -> None:
                 f"{item.plan.name} ({item.variant})" if item.variant else item.plan.name,
                 str(item.max_batch_size),
                 f"{item.instances} × {item.threads}",
-                _batching(item),
+                _batching(item, told),
             )
             for item in models
         ],
@@ -200,14 +202,22 @@ def _told(kind: "DifferenceKind", written: bool) -> str:
     return done.get(kind, kind.value) if written else kind.value
 
 
-def _batching(item: "Outline") -> str:
-    """Whether requests are merged, and why not; an overlay needs no other reason."""
+def _batching(item: "Outline", told: dict[str, str]) -> str:
+    """Whether requests are merged, and why not; an overlay needs no other reason.
+
+    Args:
+        item: the model.
+        told: the first model of each sentence, which is told once.
+    """
     if item.batching:
         return "on"
     off = item.plan.batching_off
     sentence = off.sentence if off is not None else ""
     if item.plan.batching is not None:
         sentence = "by the overlay"
+    first = told.setdefault(sentence, item.plan.name)
+    if first != item.plan.name:
+        sentence = min(sentence, f"as {first}", key=len)
     return f"off: {sentence}" if sentence else "off"
 
 

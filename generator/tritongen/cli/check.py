@@ -10,6 +10,7 @@ from tritongen import __version__
 from tritongen.cli.output import emit, emit_json, good, print_findings, say
 from tritongen.cli.parser import CommandParser, positive_float, whole
 from tritongen.model.code_choice import codes_of
+from tritongen.model.counting import counted
 from tritongen.model.findings import Finding, Severity
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _print(checked: "CheckedRepository", form: str) -> None:
     else:
         print_findings(findings)
         counts = [sum(item.severity is severity for item in findings) for severity in Severity]
-        words = f"{counts[0]} errors, {counts[1]} warnings, {counts[2]} remarks"
+        units = ("error", "warning", "remark")
+        words = ", ".join(map(counted, counts, units))
         say((words if findings else good("nothing to report")) + _ignored(checked.ignored))
 
 

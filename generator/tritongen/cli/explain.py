@@ -56,7 +56,7 @@ def _print_code(found: "ExplainedCode") -> None:
         say()
         say(f"  {dim('for example')}")
         for line in example.splitlines():
-            say(f"    {line}")
+            say(f"    {line}", wrap=False)
 
 
 def _wrapped(paragraph: str) -> list[str]:

@@ -156,7 +156,7 @@ def _conclude(result: "ExportResult", options: argparse.Namespace) -> None:
         say(good(f"wrote {folder}"))
         target = TARGETS[options.target]
         for command in deploy_commands(target, result.deployment):
-            say(dim(f"in {folder}: {command}"))
+            say(dim(f"in {folder}: {command}"), wrap=False)
         output.suggest(f"tritongen export {options.target} -o {quote(str(folder))} --check")
     elif options.check and result.differences:
         say("drift: run `tritongen export` and commit")

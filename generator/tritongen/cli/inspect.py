@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tritongen.cli import output
 from tritongen.cli.output import bold, dim, good, say, severe
 from tritongen.cli.parser import CommandParser, models_folder
+from tritongen.model.counting import counted
 from tritongen.model.findings import Severity
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ EXAMPLES = """\
   tritongen inspect ./models --trial         also run every model and prove its batch and other axes
   tritongen inspect ./models --format json
 """
+
+# Models that the next command names; of more it takes all. Chosen.
+_MAX_NAMED = 3
 
 
 def register(parser: CommandParser) -> None:
@@ -52,29 +56,36 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_all(result: "InspectedFolder", models: str) -> None:
-    for model in result.models:
+    for number, model in enumerate(result.models):
+        if number:
+            say()
         _print(model)
+    if result.findings or result.unservable:
+        say()
     output.print_findings(result.findings)
     output.print_left_out(result.unservable)
     fixable = [item.facts.name for item in result.models if item.fixes]
-    for name in fixable[:3]:
-        output.suggest(f"tritongen optimize {models} -m {quote(name)} --fix")
-    output.suggest(f"tritongen build {models}{' --fix' if fixable else ''}")
+    few = fixable if len(fixable) <= _MAX_NAMED else []
+    names = "".join(f" -m {quote(name)}" for name in few)
+    fix = [f"tritongen optimize {models}{names} --fix"] if fixable else []
+    output.suggest(*fix, f"tritongen build {models}{' --fix' if fixable else ''}")
 
 
 def _print(item: "InspectedModel") -> None:
     facts = item.facts
     state = good("servable") if facts.servable else severe("not servable", Severity.ERROR)
     state = state if item.wanted else dim("left out on purpose")
-    say(f"{bold(facts.name)}  {facts.format.value}  {state}  {dim(facts.path)}")
+    path = f"  {dim(facts.path)}" if facts.path != facts.name else ""
+    say(f"{bold(facts.name)}  {facts.format.value}  {state}{path}")
     for label, specs in (("in", facts.inputs), ("out", facts.outputs)):
         for spec in specs:
             say(f"  {label:<4}{_tensor_text(spec)}")
     if facts.graph is not None:
         graph = facts.graph
         shape = "chain" if graph.parallelism < 1.25 else f"up to {graph.width} side by side"
-        size = f"{facts.parameters:,} parameters, {facts.weight_bytes / 2**20:.1f} MiB"
-        say(f"  {size}; {graph.operators} operators, longest path {graph.critical_path} ({shape})")
+        size = f"{counted(facts.parameters, 'parameter')}, {facts.weight_bytes / 2**20:.1f} MiB"
+        path = f"{counted(graph.operators, 'operator')}, longest path {graph.critical_path}"
+        say(f"  {size}; {path} ({shape})")
     if facts.onnx is not None:
         opsets = ", ".join(f"{domain} {version}" for domain, version in facts.onnx.opsets)
         say(f"  IR {facts.onnx.ir_version}, opset {opsets}")
@@ -86,7 +97,6 @@ def _print(item: "InspectedModel") -> None:
     output.print_findings(item.findings)
     for fix in item.fixes:
         say(f"  {good('fix')} {fix.code}: {fix.fix}, {fix.summary}")
-    say()
 
 
 def _tensor_text(spec: "TensorSpec") -> str:

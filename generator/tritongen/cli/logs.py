@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        say(line.removesuffix("\r").expandtabs(), flush=True)
+        say(line.removesuffix("\r").expandtabs(), flush=True, wrap=False)
 
 
 def _follow(options: argparse.Namespace) -> int:

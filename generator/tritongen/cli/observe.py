@@ -204,15 +204,16 @@ def _print(found: "Observation", written: Path | None, csv: Path | None) -> None
                 f"{one.failure_share:.2%}" if one.total.failures else "0",
             )
         )
-    output.print_table(_HEADERS, rows)
+    output.print_table(_HEADERS, rows, drop=("batch", "compute ms", "peak/s"))
     say()
     output.print_findings(found.findings)
     if not found.findings:
         say(good("what is served agrees with intent and plan"))
     for change in found.changes:
-        say(f"{bold(change.model)} rate: {{average: {change.average:g}, peak: {change.peak:g}}}")
+        rate = f"{{average: {change.average:g}, peak: {change.peak:g}}}"
+        say(f"{bold(change.model)}: observed `rate: {rate}`")
     if csv is not None:
-        say(f"{good(f'rates written to {csv}')} {dim('use it with `pattern: {file: …}`')}")
+        say(f"{good(f'rates written to {csv}')}; {dim('use it with `pattern: {file: …}`')}")
     if written is not None:
         say(good(f"stated in {written}"))
         output.suggest(f"tritongen plan {quote(str(written.parent))}")

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,9 @@ def _variant_json(variant: "Variant") -> dict[str, object]:
 
 
 def _print(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) -> None:
-    for model in models:
+    for number, model in enumerate(models):
+        if number:
+            say()
         _print_model(model, options.models)
     _suggest(models, options)
 
@@ -163,7 +166,7 @@ def _print_model(model: "OptimizedModel", models: Path) -> None:
         mark = good("done") if step.applied else dim("left")
         say(f"  {mark} {step.name}: {step.reason}")
         if command := plan_command(step):
-            say(dim(f"       or a plan, made in the target's image: {command}"))
+            say(dim(f"       or a plan, made in the target's image: {command}"), wrap=False)
         if step.proof is not None and step.proof.tolerance:
             say(dim(f"       {_proof_text(step.proof)}"))
     if model.variants:
@@ -173,11 +176,16 @@ def _print_model(model: "OptimizedModel", models: Path) -> None:
         )
     output.print_findings(model.findings)
     if model.chosen:
-        how = f"tritongen build {models} --variant {model.name}={model.chosen}"
+        how = shlex.join(_build_words(models, model))
         say(f"  serve: {good(model.chosen)}, with `{how}`")
     else:
         say("  serve: the original")
-    say()
+
+
+def _build_words(models: Path, *chosen: "OptimizedModel") -> list[str]:
+    """The command that serves the chosen variants."""
+    wishes = (("--variant", f"{model.name}={model.chosen}") for model in chosen)
+    return ["tritongen", "build", str(models), *chain.from_iterable(wishes)]
 
 
 def _proof_text(proof: "Proof") -> str:
@@ -202,13 +210,8 @@ def _row(variant: "Variant") -> tuple[str, ...]:
 
 
 def _suggest(models: "tuple[OptimizedModel, ...]", options: argparse.Namespace) -> None:
-    chosen = [
-        word
-        for model in models
-        if model.chosen
-        for word in ("--variant", f"{model.name}={model.chosen}")
-    ]
+    chosen = [model for model in models if model.chosen]
     if chosen:
-        output.suggest(shlex.join(["tritongen", "build", str(options.models), *chosen]))
+        output.suggest(shlex.join(_build_words(options.models, *chosen)))
     elif not options.fix and any(step.cures for model in models for step in model.steps):
         output.suggest(shlex.join(["tritongen", "optimize", str(options.models), "--fix"]))

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -38,6 +38,7 @@ _MINUTES_FROM_S = 100.0
 # what looks like a style in a name is shown as text.
 _MARK = f"<{os.urandom(8).hex()}>"
 _STYLE = re.compile(rf"{_MARK}\[\d+m")
+_PLAIN = f"{_MARK}[0m"
 _LEAD = re.compile(rf"(?:{_MARK}\[\d+m|\s)*")
 
 
@@ -52,7 +53,7 @@ def colours(stream: TextIO) -> bool:
 
 def paint(text: str, style: str, stream: TextIO | None = None) -> str:
     """The text in a style, where the stream shows styles; for `say` alone."""
-    return f"{_MARK}[{style}m{text}{_MARK}[0m" if colours(stream or sys.stdout) else text
+    return f"{_MARK}[{style}m{text}{_PLAIN}" if colours(stream or sys.stdout) else text
 
 
 def good(text: str) -> str:
@@ -82,9 +83,34 @@ def styled_line(text: str) -> str:
     return (printable(text[:begin]) + printable_line(text[begin:])).replace(_MARK, "\033")
 
 
-def say(text: str = "", *, stream: TextIO | None = None, flush: bool = False) -> None:
-    """Print one line: whatever stands in it, it stays one line, and is text."""
-    print(styled_line(text), file=stream or sys.stdout, flush=flush)
+def say(
+    text: str = "", *, stream: TextIO | None = None, flush: bool = False, wrap: bool = True
+) -> None:
+    """Print one line: whatever stands in it is text, and none of it begins a line by itself.
+
+    Args:
+        text: of the line.
+        stream: stdout when None.
+        flush: at once.
+        wrap: at the width of the terminal; not what is copied from it, such as a command.
+    """
+    stream = stream or sys.stdout
+    for line in _folded(text, terminal_width(stream)) if wrap else [text]:
+        print(styled_line(line), file=stream, flush=flush)
+
+
+def _folded(text: str, width: int | None) -> Iterator[str]:
+    """The lines of a text in a terminal, each with its styles complete."""
+    if width is None:
+        yield text
+        return
+    from tritongen.cli.table import folded
+
+    style = ""
+    for line in folded(printable(text), width, _width):
+        found = [style, *_STYLE.findall(line)]
+        begin, style = style, "" if found[-1] == _PLAIN else found[-1]
+        yield f"{begin}{line}{_PLAIN if style else ''}"
 
 
 def say_error(text: str) -> None:
@@ -95,7 +121,7 @@ def say_error(text: str) -> None:
 def say_lines(text: str, *, stream: TextIO | None = None) -> None:
     """Print the lines of a text that has many: a difference, a draft; nothing for no text."""
     for line in text.removesuffix("\n").split("\n") if text else ():
-        say(line.removesuffix("\r").expandtabs(), stream=stream)
+        say(line.removesuffix("\r").expandtabs(), stream=stream, wrap=False)
 
 
 def emit(document: str) -> None:
@@ -151,7 +177,7 @@ def print_table(
     shown, widths = fitted(table, terminal_width(sys.stdout), may_go, _width)
     for number, row in enumerate(table):
         for line in joined_rows([row[index] for index in shown], widths, _width, _wrap):
-            say(bold(line) if number == 0 else line)
+            say(bold(line) if number == 0 else line, wrap=False)
     if left := [name for index, name in enumerate(headers) if index not in shown]:
         say(dim(f"left out for want of width: {', '.join(left)}"))
 
@@ -179,7 +205,7 @@ def _wrap(cell: str, width: int) -> list[str]:
     from tritongen.cli.table import wrapped
 
     style, lines = _STYLE.match(cell), wrapped(_STYLE.sub("", cell), width)
-    return [f"{style[0]}{line}{_MARK}[0m" for line in lines] if style else lines
+    return [f"{style[0]}{line}{_PLAIN}" for line in lines] if style else lines
 
 
 def print_findings(items: Iterable[Finding]) -> None:
@@ -336,12 +362,13 @@ class ProgressBar:
             self(what, done, total)
 
 
-def suggest(command: str) -> None:
-    """Name the next command, on a terminal or not; JSON has no such line."""
+def suggest(*commands: str) -> None:
+    """Name the next commands, on a terminal or not; JSON has no such line."""
     if _wishes["quiet"]:
         return
     say()
-    say(f"{dim('next:')} {command}")
+    for command in commands:
+        say(f"{dim('next:')} {command}", wrap=False)
 
 
 def tell_of_code(folder: Path, names: Collection[str], *, served: bool = False) -> None:

@@ -223,7 +223,7 @@ def _print_traffic(plan: "CapacityPlan") -> None:
 
     for one in plan.traffic:
         mean, peak = show_rate(one.mean_rate), show_rate(one.peak_rate)
-        say(f"{one.model}: {mean}/s on average, {peak}/s at peak {dim(one.pattern)}")
+        say(f"{one.model}: {mean}/s on average, {peak}/s at peak {dim(f'({one.pattern})')}")
     say()
 
 

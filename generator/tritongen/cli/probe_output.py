@@ -8,7 +8,6 @@ from tritongen.api.probing import ProbedLoads, figure_text, miss_text, ratio_tex
 from tritongen.cli import output
 from tritongen.cli.output import bold, say
 from tritongen.errors import ExitCode, InvalidInputError
-from tritongen.model.printable import printable
 from tritongen.planner.context import show_rate
 from tritongen.probe.questions.comparison import FigureComparison
 from tritongen.probe.questions.goal_and_knee import SearchAnswer
@@ -96,7 +95,8 @@ def _table(found: ProbedLoads) -> None:
         shown = [level for level in best if level is not None] if answers else levels
         if not comparisons:
             for level in shown:
-                output.say_lines("\n".join(map(printable, details(level))))
+                for line in details(level):
+                    say(line)
         say()
     if found.report is not None and (whose := found.report.environment.measured_on):
         say(output.dim(f"measured on {whose}: times there are others"))

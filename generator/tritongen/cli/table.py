@@ -1,5 +1,6 @@
-"""Columns of text that fit a width: what is long is wrapped, what matters least left out."""
+"""Text that fits a width; of columns what is long is wrapped, what matters least left out."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
@@ -8,6 +9,8 @@ _GAP = "  "
 # Cells from this width on are sentences, which wrap before any column is left out; no sentence is
 # squeezed further than to the second. Chosen.
 _PROSE, _MIN_PROSE = 30, 24
+# A word, or words between backticks, which are copied; and the spaces before them.
+_UNIT = re.compile(r" *(?:`[^`]*`|[^ ])+")
 
 Row = Sequence[str]
 
@@ -42,6 +45,24 @@ def wrapped(text: str, width: int) -> list[str]:
     return [*lines, line]
 
 
+def folded(text: str, width: int, cells: Callable[[str], int]) -> list[str]:
+    """A line in lines of at most so many cells, set in further from the second on.
+
+    What cannot be divided stays whole, if it is longer than a line: a path, a command.
+    """
+    if cells(text) <= width:
+        return [text]
+    inset = " " * (len(text) - len(text.lstrip(" ")) + len(_GAP))
+    lines, line = [], ""
+    for unit in _UNIT.findall(text):
+        if line.strip() and cells(line + unit) > width:
+            lines.append(line)
+            line = inset + unit.lstrip(" ")
+        else:
+            line += unit
+    return [*lines, line]
+
+
 def _parts(word: str, width: int) -> Iterator[str]:
     """A word in pieces that fit; a glyph that is wider than a line stands alone."""
     begin = taken = 0
@@ -69,15 +90,21 @@ def fitted(
     shown = list(range(len(natural)))
     if width is None:
         return shown, natural
-    floors = [min(have, _MIN_PROSE) if have > _PROSE else have for have in natural]
+    words = [max(_longest_word(row[i], cells) for row in rows) for i in range(len(natural))]
+    floors = [
+        max(word, _MIN_PROSE) if have > _PROSE else have
+        for have, word in zip(natural, words, strict=True)
+    ]
     for leaving in (None, *drop):
         shown = [index for index in shown if index != leaving]
-        if sum(floors[index] for index in shown) + len(_GAP) * (len(shown) - 1) <= width:
+        room = width - len(_GAP) * (len(shown) - 1)
+        if sum(floors[index] for index in shown) <= room:
             break
     else:
-        words = [max(_longest_word(row[i], cells) for row in rows) for i in range(len(natural))]
-        floors = [min(have, word, _MIN_PROSE) for have, word in zip(natural, words, strict=True)]
-    room = width - len(_GAP) * (len(shown) - 1)
+        # Sentences go first, and words are cut last.
+        cut = sum(words[index] for index in shown) > room
+        floors = [min(word, _MIN_PROSE) for word in words] if cut else words
+        natural = words if cut else natural
     most = [max(floors[i], min(natural[i], room)) for i in shown]
     return shown, _narrowed(most, [floors[i] for i in shown], room)
 
@@ -87,12 +114,15 @@ def _longest_word(cell: str, cells: Callable[[str], int]) -> int:
 
 
 def _narrowed(widths: list[int], floors: Sequence[int], room: int) -> list[int]:
-    """Widths that fit the room together: the widest column gives first, each down to its floor."""
+    """Widths that fit the room together: the widest column gives first, each down to its floor.
+
+    Of two as wide it is the later one: names stand first.
+    """
     while sum(widths) > room:
         able = [index for index, have in enumerate(widths) if have > floors[index]]
         if not able:
             return widths
-        widths[max(able, key=lambda index: widths[index])] -= 1
+        widths[max(able, key=lambda index: (widths[index], index))] -= 1
     return widths
 
 

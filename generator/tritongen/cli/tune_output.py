@@ -12,8 +12,10 @@ from tritongen.cli.output import (
     print_left_out,
     print_table,
     say,
+    say_lines,
     suggest,
 )
+from tritongen.model.counting import counted
 from tritongen.tune.tune_page import cells
 
 if TYPE_CHECKING:
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bool) -> None:
     """The report for people."""
     brief = len(report.models) > 1 and not whole
-    for model in report.models:
+    for number, model in enumerate(report.models):
         if brief:
-            _print_brief(model, models)
-        else:
-            _print_model(model, models, whole=whole)
+            _print_brief(model)
+            continue
+        if number:
+            say()
+        _print_model(model, whole=whole)
     if brief:
         say(dim("--all shows every candidate, and what changes in each configuration"))
     if not report.models:
@@ -37,19 +41,20 @@ def print_report(report: "TuneReport", models: Path, *, whole: bool, dry_run: bo
         say(dim(f"note: {note}"))
     print_findings(report.left_out)
     print_left_out({item.model: [item.code] for item in report.left_out})
-    if report.interrupted or dry_run:
-        return
-    if any(model.recorded for model in report.models):
-        suggest(f"tritongen build {quote(str(models))}")
+    build = f"tritongen build {quote(str(models))}"
+    steps = [f"{build} --variant {wish}" for one in report.models for wish in _better(one)]
+    if any(model.recorded for model in report.models) and not report.interrupted and not dry_run:
+        steps.append(build)
+    if steps:
+        suggest(*steps)
 
 
 def _print_head(model: "TunedModel") -> None:
-    unit = "core" if model.cores == 1 else "cores"
-    head = f"{model.name}: {model.goal_text} on {model.cores} {unit}"
+    head = f"{model.name}: {model.goal_text} on {counted(model.cores, 'core')}"
     say(f"{bold(head)}  {good('met') if model.met else 'not met'}, {model.wall_s:.0f} s")
 
 
-def _print_brief(model: "TunedModel", models: Path) -> None:
+def _print_brief(model: "TunedModel") -> None:
     """One of several models: what was chosen, and why."""
     from tritongen.tune.tune_result import gain_sentence
 
@@ -57,20 +62,19 @@ def _print_brief(model: "TunedModel", models: Path) -> None:
     say(f"  {model.sentence}")
     if gain := gain_sentence(model):
         say(f"  {gain}")
-    _print_offers(model, models)
+    for offer in model.offers:
+        say(f"  {offer.sentence}")
 
 
-def _print_offers(model: "TunedModel", models: Path) -> None:
+def _better(model: "TunedModel") -> list[str]:
+    """What asks for each variant that was measured to be better."""
     from tritongen.probe.questions.comparison import Change
 
-    for offer in model.offers:
-        say(offer.sentence)
-        if offer.change is Change.BETTER:
-            variant = quote(f"{model.name}={offer.name}")
-            suggest(f"tritongen build {quote(str(models))} --variant {variant}")
+    better = [offer.name for offer in model.offers if offer.change is Change.BETTER]
+    return [quote(f"{model.name}={name}") for name in better]
 
 
-def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
+def _print_model(model: "TunedModel", *, whole: bool) -> None:
     from tritongen.tune.tune_result import gain_sentence, gpu_sentence, rates_sentence
 
     _print_head(model)
@@ -98,13 +102,12 @@ def _print_model(model: "TunedModel", models: Path, *, whole: bool) -> None:
         say(sentence)
     for goal in model.choice.nearest:
         say(f"nearest goal that can be met: {goal.text}")
-    _print_offers(model, models)
+    for offer in model.offers:
+        say(offer.sentence)
     for note in model.notes:
         say(dim(f"note: {note}"))
     if not model.new:
-        for line in model.diff:
-            say(line)
-    say()
+        say_lines("\n".join(model.diff))
 
 
 def row_cells(row: "Evaluated", *, on_front: bool) -> tuple[str, ...]:

@@ -216,7 +216,7 @@ def _show_command(command: "RunCommand", form: str) -> None:
         )
         return
     output.remark(f"image {image.reference}: {image.reason}")
-    say(command.line)
+    say(command.line, wrap=False)
 
 
 def show(result: "UpResult", form: str) -> int:
@@ -248,10 +248,10 @@ def _print(result: "UpResult") -> None:
     say(f"log {state.log}")
     if result.server.run_line:
         say(f"image {state.image}")
-        say(dim(result.server.run_line))
+        say(dim(result.server.run_line), wrap=False)
     calls = [f"tritongen client {quote(model.name)}" for model in result.models[:1]]
     steps = ("tritongen verify", *calls, "tritongen probe --concurrency 8", "tritongen down")
-    output.suggest(", ".join(steps))
+    output.suggest(*steps)
 
 
 def _follow(result: "UpResult") -> None:

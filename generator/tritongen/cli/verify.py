@@ -84,9 +84,10 @@ def _print(models: "Sequence[VerifiedModel]", *, own: bool) -> None:
             )
             for one in models
         ],
+        drop=("greatest difference",),
     )
     if own and any(one.stale for one in models):
-        output.suggest("tritongen restart, then tritongen verify")
+        output.suggest("tritongen restart && tritongen verify")
 
 
 def _verdict(model: "VerifiedModel") -> str:

@@ -6,7 +6,7 @@ The message becomes a tree of named fields with comments, which the template pri
 import math
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,13 +73,13 @@ def render_config(config: ConfigMessage, header: Header) -> str:
     Raises:
         EnvironmentProblem: TG001, the text would not parse back to the identical message.
     """
-    shared = _shared(config.reasons)
+    shared = _shared((*config.reasons.values(), *config.remarks.values()))
     header = replace(header, notes=(*header.notes, *shared))
     # Every value was escaped when the nodes were made.
     text = plain_template("config.pbtxt.j2").render(
         header=header,
         nodes=tuple(_Nodes(config.reasons, shared).of(config.message)),
-        remarks=sorted((name, reason.sentence) for name, reason in config.remarks.items()),
+        remarks=sorted((name, _told(one.sentence, shared)) for name, one in config.remarks.items()),
         printable=printable,
         wrap=_wrap,
     )
@@ -87,10 +87,14 @@ def render_config(config: ConfigMessage, header: Header) -> str:
     return text
 
 
-def _shared(reasons: Mapping[str, Reason]) -> tuple[str, ...]:
-    """Measurements that more than one field rests on, in words."""
-    measured = (one.sentence for one in reasons.values() if one.source is Source.MEASURED)
+def _shared(reasons: Iterable[Reason]) -> tuple[str, ...]:
+    """Measurements that more than one field rests on, or is left out for, in words."""
+    measured = (one.sentence for one in reasons if one.source is Source.MEASURED)
     return tuple(sentence for sentence, fields in Counter(measured).items() if fields > 1)
+
+
+def _told(sentence: str, shared: Sequence[str]) -> str:
+    return _AT_THE_TOP if sentence in shared else sentence
 
 
 def _wrap(text: str, depth: int) -> list[str]:
@@ -220,7 +224,7 @@ class _Nodes:
 
     def _comment(self, path: str) -> str:
         sentence = self.reasons[path].sentence if path in self.reasons else ""
-        return _AT_THE_TOP if sentence in self.shared else sentence
+        return _told(sentence, self.shared)
 
 
 def _octal(text: str) -> str:

@@ -2,11 +2,10 @@
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tritongen.formats.parsing.wire import DamagedError
+from tritongen.formats.parsing.python_source import calls_of, last_name, parse_python
 from tritongen.formats.reading import ModelSource
 from tritongen.model.engine_facts import DaliFacts
 from tritongen.model.facts import ModelFacts
@@ -39,7 +38,7 @@ def read_dali_python(source: ModelSource) -> ModelFacts:
         DamagedError: TG102, it is no Python that this interpreter can parse.
         OSError: it cannot be opened.
     """
-    tree = _parse(read_head(source.file, _MAX_SOURCE_BYTES + 1))
+    tree = parse_python(read_head(source.file, _MAX_SOURCE_BYTES + 1), _MAX_SOURCE_BYTES)
     marked = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     marked = [node for node in marked if _decorator(node, "autoserialize") is not None]
     sources = list(_sources(tree))
@@ -56,31 +55,8 @@ def read_dali_python(source: ModelSource) -> ModelFacts:
     )
 
 
-def _parse(text: bytes) -> ast.Module:
-    if len(text) > _MAX_SOURCE_BYTES:
-        raise DamagedError(f"the file has more than {_MAX_SOURCE_BYTES >> 20} MiB of source")
-    try:
-        with warnings.catch_warnings():
-            # A doubtful escape in the user's file is no business of this tool.
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except SyntaxError as error:
-        raise DamagedError(f"line {error.lineno}: {error.msg}") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise DamagedError(f"the file cannot be parsed: {error}") from error
-
-
-def _called(node: ast.expr) -> str:
-    """The last part of a name, of what is called where it is a call."""
-    if isinstance(node, ast.Call):
-        node = node.func
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
 def _decorator(node: ast.FunctionDef, name: str) -> ast.expr | None:
-    return next((item for item in node.decorator_list if _called(item) == name), None)
+    return next((item for item in node.decorator_list if last_name(item) == name), None)
 
 
 def _batch_size(pipeline: ast.FunctionDef) -> int:
@@ -95,13 +71,12 @@ def _batch_size(pipeline: ast.FunctionDef) -> int:
 
 def _sources(tree: ast.Module) -> Iterator[tuple[str, bool]]:
     """Each external source's name, empty where no literal says it, and whether it is complete."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and _called(node) == "external_source":
-            given = {item.arg: item.value for item in node.keywords}
-            name = given.get("name")
-            text = name.value if isinstance(name, ast.Constant) else None
-            complete = {"dtype", "ndim"} <= set(given)
-            yield (text if isinstance(text, str) else "", complete)
+    for call in calls_of(tree, "external_source"):
+        given = {item.arg: item.value for item in call.keywords}
+        name = given.get("name")
+        text = name.value if isinstance(name, ast.Constant) else None
+        complete = {"dtype", "ndim"} <= set(given)
+        yield (text if isinstance(text, str) else "", complete)
 
 
 def _faults(

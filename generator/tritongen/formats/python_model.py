@@ -3,11 +3,11 @@
 import ast
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from tritongen.formats.parsing.python_source import calls_of, parse_python
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.python_environment import packed_environments
 from tritongen.formats.reading import ModelSource
@@ -35,7 +35,7 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         DamagedError: TG102, it is no Python that this interpreter can parse.
         OSError: it cannot be opened.
     """
-    tree = _parse(read_head(source.file, _MAX_SOURCE_BYTES + 1))
+    tree = parse_python(read_head(source.file, _MAX_SOURCE_BYTES + 1), _MAX_SOURCE_BYTES)
     model = _model_class(tree)
     if model is None:
         raise DamagedError(f"the file defines no class {CLASS_NAME}")
@@ -48,7 +48,7 @@ def read_python_model(source: ModelSource) -> ModelFacts:
         max_batch_size=_max_batch_size(completing, literals),
         callees=tuple(dict.fromkeys(_callees(tree, literals))),
         completes=completing is not None,
-        sends=next(_calls(tree, "get_response_sender"), None) is not None,
+        sends=next(calls_of(tree, "get_response_sender"), None) is not None,
         environment=packed[0].target if len(packed) == 1 else "",
     )
     batched = (facts.max_batch_size or 0) > 0
@@ -90,21 +90,6 @@ def _beside(source: ModelSource) -> Iterator[FileRef]:
 
 def _belongs(name: str) -> bool:
     return not name.startswith(".") and name not in {"__pycache__", "config.pbtxt"}
-
-
-def _parse(text: bytes) -> ast.Module:
-    if len(text) > _MAX_SOURCE_BYTES:
-        raise DamagedError(f"the file has more than {_MAX_SOURCE_BYTES >> 20} MiB of source")
-    try:
-        with warnings.catch_warnings():
-            # A doubtful escape in the user's file is no business of this tool.
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except SyntaxError as error:
-        what = f"line {error.lineno}: {error.msg}"
-        raise DamagedError(what, "Correct the Python code at that line.") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise DamagedError(f"the file cannot be parsed: {error}") from error
 
 
 def _model_class(tree: ast.AST) -> ast.ClassDef | None:
@@ -157,20 +142,8 @@ def _value(node: ast.expr, literals: _Literals) -> object:
 
 def _arguments(node: ast.AST | None, name: str, literals: _Literals) -> Iterator[object]:
     """The first argument of each call of a function, where it is a literal; else None."""
-    for call in _calls(node, name):
+    for call in calls_of(node, name):
         yield _value(call.args[0], literals) if call.args else None
-
-
-def _calls(node: ast.AST | None, name: str) -> Iterator[ast.Call]:
-    for child in ast.walk(node) if node is not None else ():
-        if not isinstance(child, ast.Call):
-            continue
-        function = child.func
-        called = function.attr if isinstance(function, ast.Attribute) else ""
-        if isinstance(function, ast.Name):
-            called = function.id
-        if called == name:
-            yield child
 
 
 def _tensors(
@@ -216,7 +189,7 @@ def _decoupled(node: ast.AST | None, literals: _Literals) -> bool | None:
 
 def _callees(tree: ast.AST, literals: _Literals) -> Iterator[str]:
     """Models that requests are made for."""
-    for call in _calls(tree, "InferenceRequest"):
+    for call in calls_of(tree, "InferenceRequest"):
         named = (item.value for item in call.keywords if item.arg == "model_name")
         value = next((_value(item, literals) for item in named), None)
         yield value if isinstance(value, str) else NAMED_LATER
@@ -234,6 +207,6 @@ def defines_triton_model(path: Path) -> bool:
     if not _CLASS.search(text):
         return False
     try:
-        return _model_class(_parse(text)) is not None
+        return _model_class(parse_python(text, _MAX_SEARCHED_BYTES)) is not None
     except DamagedError:
         return True

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tritongen.model.counting import counted
+
 VARIANTS_FOLDER = ".variants"
 RECORD_FILE = "variant.json"
 # The record of one that was judged and not kept.
@@ -265,10 +267,6 @@ class Variant:
         return bool(self.path)
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def judge(
     accuracy: Accuracy | None,
     speedup: Speedup | None,
@@ -298,7 +296,7 @@ def judge(
         return Verdict.NOT_MEASURED, f"{loss}; meant for {device}, which this machine lacks"
     if speedup is None:
         return Verdict.NO_GAIN, f"{loss}; its speed was not measured"
-    where = f"{speedup}, {_count(speedup.batch, 'row')} on {_count(speedup.threads, 'thread')}"
+    where = f"{speedup}, {counted(speedup.batch, 'row')} on {counted(speedup.threads, 'thread')}"
     if speedup.high < 1.0:
         return Verdict.SLOWER, f"{loss}, and slower: {where}"
     if speedup.low <= 1.0:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from tritongen.model.counting import counted
 from tritongen.model.evidence import instance_bytes
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.serving_plan import InstanceKind, Planned, Reason, Source
@@ -61,8 +62,7 @@ def share_cores(
 
 
 def _held(cores: int) -> Reason:
-    plural = "core" if cores == 1 else "cores"
-    return Reason(Source.RULE, f"{cores} {plural} at a time, held by the rate limiter")
+    return Reason(Source.RULE, f"{counted(cores, 'core')} at a time, held by the rate limiter")
 
 
 def _loads(models: Sequence[ModelInput]) -> dict[str, float]:
@@ -149,9 +149,8 @@ def _gpu(model: ModelInput, place: GpuPlace | None) -> Split:
         rule = Planned(1, Reason(Source.RULE, NO_SECOND_INSTANCE))
         count = _fixed(model.intent.instances) or rule
     threads = decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it")
-    plural = "GPU" if model.gpus == 1 else "GPUs"
     card = f" ({model.gpu.card.name})" if model.gpu is not None and model.gpu.card else ""
-    why = f"the target has {model.gpus} {plural}{card}"
+    why = f"the target has {counted(model.gpus, 'GPU')}{card}"
     kind = Planned(InstanceKind.GPU, Reason(Source.TARGET, why))
     gpus = place.gpus if place is not None else None
     return Split(count, threads, kind, findings, gpus)
@@ -219,8 +218,7 @@ def _instances(model: ModelInput, share: Share, threads: int) -> Planned[int]:
     if fixed is not None:
         return fixed
     count = max(1, share.cores // threads)
-    unit = "thread" if threads == 1 else "threads"
-    sentence = f"{count} × {threads} {unit}, {share.reason.sentence}"
+    sentence = f"{count} × {counted(threads, 'thread')}, {share.reason.sentence}"
     return Planned(count, replace(share.reason, sentence=sentence))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tritongen.model.counting import counted
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import older
 from tritongen.system.gpus import GpuReading
@@ -45,7 +46,7 @@ def machine_findings(reading: GpuReading, wanted: int) -> Iterator[NamedFinding]
 
 
 def _driver(reading: GpuReading, worst: Severity) -> Finding:
-    cards = f"{reading.cards} NVIDIA card{'' if reading.cards == 1 else 's'}"
+    cards = counted(reading.cards, "NVIDIA card")
     if "version mismatch" in reading.error:
         message = "the loaded driver and its library have different versions, after an update"
         return finding("TG855", worst, message, fix="Start the machine anew.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from tritongen import __version__
 from tritongen.errors import EnvironmentProblem
 from tritongen.model import codec
+from tritongen.model.counting import counted
 from tritongen.model.progress import Progress
 from tritongen.planner.context import show_figure
 from tritongen.probe.level import signal_of
@@ -324,8 +325,8 @@ class TuningRun:
 
     def _tell(self, search: "_Search", step: TunerStep, task: Task) -> None:
         raced = step.phase is not Phase.CALIBRATE
-        unit = "candidate" if step.remaining == 1 else "candidates"
-        doing = f"round {step.round}, {step.remaining} {unit}" if raced else "calibrating"
+        left = counted(step.remaining, "candidate")
+        doing = f"round {step.round}, {left}" if raced else "calibrating"
         if step.phase is Phase.PAIR:
             doing = f"round {step.round} beside what is there"
         if isinstance(task.load, OpenLoop) and step.phase is Phase.SWEEP:

@@ -2,45 +2,40 @@
 
 from typing import Any
 
-from support.cli_schemas import BOOL, CODE, COUNT, FINDING, NAME, NUMBER, TEXT
-
-
-def _object(**fields: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": list(fields),
-        "additionalProperties": False,
-    }
-
-
-def _list(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": of}
-
-
-def _or_null(of: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [{"type": "null"}, of]}
-
+from support.cli_schemas import (
+    BOOL,
+    CODE,
+    COUNT,
+    FINDING,
+    NAME,
+    NUMBER,
+    TEXT,
+    list_of,
+    object_of,
+    or_null,
+)
 
 ANY: dict[str, Any] = {"type": "object"}
 SPEED = {"value": NUMBER, "low": NUMBER, "high": NUMBER}
-PROOF = _object(
+PROOF = object_of(
     inputs=COUNT,
     max_abs_diff=NUMBER,
     tolerance=NUMBER,
     rows_equal={"type": ["boolean", "null"]},
 )
-STEP = _object(
+STEP = object_of(
     name=NAME,
-    kind={"enum": ["fix", "graph", "quantize", "half", "parallel", "accelerator"]},
+    kind={
+        "enum": ["fix", "graph", "quantize", "half", "parallel", "accelerator", "convert"],
+    },
     applied=BOOL,
     reason=NAME,
-    proof=_or_null(PROOF),
-    cures=_list(CODE),
+    proof=or_null(PROOF),
+    cures=list_of(CODE),
     renamed=ANY,
     overlay=ANY,
 )
-ACCURACY = _object(
+ACCURACY = object_of(
     metric=NAME,
     original={"type": ["number", "null"]},
     variant={"type": ["number", "null"]},
@@ -50,7 +45,7 @@ ACCURACY = _object(
     rows=COUNT,
     basis=TEXT,
 )
-VARIANT = _object(
+VARIANT = object_of(
     name=NAME,
     path={"type": ["string", "null"]},
     size_bytes=COUNT,
@@ -58,17 +53,17 @@ VARIANT = _object(
         "enum": ["accepted", "refused", "slower", "no_gain", "ungated", "not_measured"],
     },
     reason=NAME,
-    accuracy=_or_null(ACCURACY),
-    speedup=_or_null(_object(**SPEED)),
-    speedups=_list(_object(**SPEED, batch=COUNT, threads=COUNT)),
+    accuracy=or_null(ACCURACY),
+    speedup=or_null(object_of(**SPEED)),
+    speedups=list_of(object_of(**SPEED, batch=COUNT, threads=COUNT)),
     rows_equal={"type": ["boolean", "null"]},
     recipe=ANY,
 )
-MODEL = _object(
+MODEL = object_of(
     name=NAME,
-    steps=_list(STEP),
-    variants=_list(VARIANT),
+    steps=list_of(STEP),
+    variants=list_of(VARIANT),
     chosen={"type": ["string", "null"]},
-    findings=_list(FINDING),
+    findings=list_of(FINDING),
 )
-OPTIMIZE = _object(schema_version={"const": 1}, models=_list(MODEL))
+OPTIMIZE = object_of(schema_version={"const": 1}, models=list_of(MODEL))

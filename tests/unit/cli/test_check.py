@@ -54,7 +54,7 @@ def repository(tmp_path, capsys, monkeypatch) -> Repository:
 def test_without_a_choice_all_is_told(repository):
     assert repository.check() == (0, [("TG654", 6)], 0)
     code, text = repository.run()
-    assert (code, text.splitlines()[-1]) == (0, "0 errors, 1 warnings, 0 remarks")
+    assert (code, text.splitlines()[-1]) == (0, "0 errors, 1 warning, 0 remarks")
 
 
 @pytest.mark.parametrize(

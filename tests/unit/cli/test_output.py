@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tritongen.cli import output
-from tritongen.cli.output import suggest
+from tritongen.cli.output import dim, good, print_table, say, severe, suggest
 from tritongen.cli.probe_output import answer_text
 from tritongen.errors import EnvironmentProblem, ExitCode
 from tritongen.model.findings import Severity, finding
@@ -125,11 +125,61 @@ def test_columns_says_how_wide_a_line_is(stated, width, monkeypatch):
     assert output.terminal_width(io.StringIO()) == width
 
 
+def test_prose_breaks_between_words_and_a_command_stays_whole(monkeypatch, capsys):
+    text = "  → Build it anew: `tritongen build models`, then start `tritongen up`."
+    monkeypatch.setenv("COLUMNS", "30")
+    say(text)
+    suggest("tritongen optimize models -m one -m two --fix")
+    output.say_lines(text)
+    assert capsys.readouterr().out.splitlines() == [
+        "  → Build it anew:", "    `tritongen build models`,", "    then start `tritongen up`.", "",
+        "next: tritongen optimize models -m one -m two --fix", text,
+    ]  # fmt: skip
+    monkeypatch.delenv("COLUMNS")
+    say(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_what_is_longer_than_a_line_is_not_cut(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "12")
+    say("in a/very/long/path.onnx: 文書 分類文")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["in", "  a/very/long/path.onnx:", "  文書", "  分類文"]
+
+
+def test_styles_take_no_cells_and_each_line_has_its_own(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "24")
+    long = "one two three four five six seven"
+    print_table(
+        ("a", "state", "b"), [("x", good("ready"), "y"), ("z", severe(long, Severity.ERROR), "w")]
+    )
+    say(f"{good('ready')}: {dim(long)}")
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "x  \033[32mready\033[0m               y",
+        "z  \033[31mone two three four\033[0m  w",
+        "   \033[31mfive six seven\033[0m",
+        "\033[32mready\033[0m: \033[2mone two three\033[0m",
+        "\033[2m  four five six seven\033[0m",
+    ]
+
+
+def test_no_line_that_is_broken_commands_a_ci_runner(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "20")
+    say("a name that is long ::error ::gone\n::notice ::more")
+    lines = capsys.readouterr().out.splitlines()
+    begun = ("error", "gone\\n::notice", "more")
+    assert lines == ["a name that is long", *(rf"  \x3a:{word}" for word in begun)]
+
+
 def test_a_table_says_what_it_leaves_out(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "12")
     output.print_table(("a", "size", "b"), [("name", "123456", "x")], drop=("size",))
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["a     b", "name  x", "left out for want of width: size"]
+    assert lines[:2] == ["a     b", "name  x"]
+    assert " ".join(map(str.strip, lines[2:])) == "left out for want of width: size"
     monkeypatch.setenv("COLUMNS", "15")
     output.print_table(("a", "size", "b"), [("name", "123456", "x")], drop=("size",))
     assert capsys.readouterr().out.splitlines() == ["a     size    b", "name  123456  x"]

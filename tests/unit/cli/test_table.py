@@ -18,3 +18,10 @@ def test_a_column_leaves_before_a_line_is_too_long():
     assert fitted(rows, whole, (1,), len)[0] == [0, 1, 2]
     assert fitted(rows, whole - 1, (1,), len)[0] == [0, 2]
     assert fitted(rows, 5 + 2 + 4, (1, 2), len)[0] == [0]
+
+
+def test_a_sentence_gives_before_a_name_is_cut():
+    name, sentence = "a_name_of_thirty_six_characters_here", "words of a sentence " * 5
+    shown, widths = fitted([("model", "why"), (name, sentence)], 50, (), len)
+    assert (shown, widths) == ([0, 1], [len(name), 12])
+    assert fitted([("model", "why"), (name, sentence)], 30, (), len)[1] == [24, 8], "at last"

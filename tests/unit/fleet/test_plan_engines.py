@@ -2,6 +2,7 @@
 
 import json
 
+import jsonschema
 import pytest
 
 from support.engine_models import (
@@ -14,6 +15,7 @@ from support.engine_models import (
     filled,
     write,
 )
+from support.result_schemas import DOCUMENTS
 from tritongen.api import PlanOptions, plan
 from tritongen.cli.main import main
 from tritongen.errors import ExitCode, InvalidInputError
@@ -141,3 +143,9 @@ def test_the_plan_is_printed_with_cards_and_the_command(tmp_path, capsys, monkey
     assert "measure it: aiperf profile --model llama" in told
     assert "8B parameters of 2 bytes" in told
     assert "H100-PCIe" in told
+
+
+def test_the_document_has_the_form_that_programs_rely_on(tmp_path):
+    texts = {"llama/model.json": LLAMA, "phi/model.json": '{"model": "microsoft/phi-2"}'}
+    document = planned(tmp_path, texts, GPU.replace("gpu: L4", "gpus: 2, gpu: L4")).to_dict()
+    jsonschema.validate(document, DOCUMENTS["plan"])

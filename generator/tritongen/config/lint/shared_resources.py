@@ -8,6 +8,7 @@ from tritongen.config.lint.linted_model import LintedModel, Models
 from tritongen.config.lint.repository_view import LintContext
 from tritongen.config.pbtxt import map_path
 from tritongen.model.backends import ThreadRule, ThreadScope, threads_each
+from tritongen.model.counting import counted
 from tritongen.model.findings import Finding, Severity, finding
 
 _ENGINE_NAME = "tensorrt_llm_model_name"
@@ -138,8 +139,9 @@ def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
     if cores is None:
         return
     by_model = {name: list(_demands(models[name], context)) for name in sorted(models)}
-    total = _concurrent([demand for own in by_model.values() for demand in own], context)
-    alone = False
+    everything = [demand for own in by_model.values() for demand in own]
+    total = _concurrent(everything, context)
+    alone, told = False, f"the {counted(cores, 'core')}"
     for name, own in by_model.items():
         threads = _concurrent(own, context)
         if threads > cores:
@@ -148,7 +150,7 @@ def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
             yield model.error(
                 "TG531",
                 "instance_group",
-                f"{_show(own)} = {threads:g} threads, more than the {cores:g} cores",
+                f"{_show(own)} = {_sum(own, threads)}, more than {told}",
             )
     several = sum(bool(own) for own in by_model.values()) > 1
     if total > cores and (several or not alone):
@@ -156,12 +158,19 @@ def core_budget(models: Models, context: LintContext) -> Iterator[Finding]:
         yield finding(
             "TG531",
             Severity.ERROR,
-            f"all models together: {parts} = {total:g} threads, more than the {cores:g} cores",
+            f"all models together: {parts} = {_sum(everything, total)}, more than {told}",
         )
 
 
 def _show(demands: list[_Demand]) -> str:
     return " + ".join(f"{item.instances} × {item.threads}" for item in demands)
+
+
+def _sum(demands: list[_Demand], at_once: float) -> str:
+    """The threads of all executions, and how many of them the rate limiter lets run."""
+    whole = sum(item.instances * item.threads for item in demands)
+    held = f", of which the rate limiter lets {at_once:g} run at a time" if at_once < whole else ""
+    return f"{counted(whole, 'thread')}{held}"
 
 
 def _concurrent(demands: list[_Demand], context: LintContext) -> float:

@@ -153,8 +153,8 @@ class Fit:
         if self.lacks_memory:
             return (
                 f"{self.memory_bytes / 2**30:.1f} GiB are needed, "
-                f"{self.free_bytes / 2**30:.1f} GiB of "
-                f"{self.machine.memory_bytes / 2**30:.0f} GiB are free"
+                f"{self.free_bytes / 2**30:.3g} of "
+                f"{self.machine.memory_bytes / 2**30:.3g} GiB are free"
             )
         for model in self.models:
             if model.rate_per_s <= 0.0:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.export.deployment import PlannedService
+from tritongen.model.counting import counted
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import LIMITER_RESOURCE, Lock
 from tritongen.repository.render_repository import CONFIG_FILE
@@ -75,8 +76,8 @@ def _split_findings(lock: Lock, service: PlannedService, *, alone: bool) -> Iter
     )  # fmt: skip
     if beyond:
         message = (
-            f"{service.name} is planned for {service.cores} cores, the repository was built for "
-            f"{lock.target.cores} and {beyond}"
+            f"{service.name} is planned for {counted(service.cores, 'core')}, the repository was "
+            f"built for {lock.target.cores} and {beyond}"
         )
         yield finding("TG750", Severity.ERROR, message, fix=fix)
         return

@@ -11,7 +11,7 @@ from typing import Any
 from tritongen.probe.engines.http_messages import MAX_HEAD_BYTES, MalformedResponseError
 from tritongen.probe.load_engine import clock_ns
 
-# Chosen: of one message over gRPC, and of all answers that an engine reads at a time over HTTP.
+# Chosen: of all answers that an engine reads at a time.
 MAX_ANSWER_BYTES = 64 << 20
 # Chosen: Python's objects take forty times as much. Tensors come as bytes, beside the JSON.
 _MAX_JSON_BYTES = 2 << 20

@@ -18,8 +18,9 @@ from tritongen.probe.load_engine import FailureCode, clock_ns
 from tritongen.triton.grpc_channel import call_metadata, channel_credentials
 from tritongen.triton.grpc_client import UNREACHABLE
 
+# Without a limit of one's own, gRPC receives messages of this size.
+_MIN_MESSAGE_BYTES = 4 << 20
 _CHANNEL = [
-    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", -1),
     # A server that comes back is seen within a second; gRPC's own steps go up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -36,6 +37,15 @@ class _GrpcEngine(ClientEngine[C]):
 
     _alpn = "h2"
     _channel: tuple[Any, list[Any]] | None = None
+    _most_bytes = MAX_ANSWER_BYTES
+
+    def _connect(self, slots: int) -> None:
+        """See `ClientEngine`; an answer has its share of what all of them may take."""
+        super()._connect(slots)
+        most = max(MAX_ANSWER_BYTES // slots, _MIN_MESSAGE_BYTES)
+        if most < self._most_bytes:
+            self._most_bytes = most
+            self._shut()
 
     def _make_client(self) -> Any:  # noqa: ANN401  (tritonclient has no types)
         """A client with a channel of its own, which connects with the first request."""
@@ -49,7 +59,8 @@ class _GrpcEngine(ClientEngine[C]):
             self._channel = credentials, [*_CHANNEL, *more]
         credentials, options = self._channel
         client = client_module(ClientProtocol.GRPC).InferenceServerClient
-        return client(address, creds=credentials, channel_args=options)
+        most = ("grpc.max_receive_message_length", self._most_bytes)
+        return client(address, creds=credentials, channel_args=[*options, most])
 
     def _describe(self, slot: C, fault: Exception) -> Failure:
         text, said = message_of(fault), getattr(fault, "status", None)
@@ -92,6 +103,7 @@ class GrpcClientEngine(_GrpcEngine[_UnarySlot]):
     def _shut(self) -> None:
         if self._client is not None:
             self._client.close()
+        self._client = None
 
 
 @dataclass(slots=True, eq=False)
@@ -188,7 +200,9 @@ class StreamClientEngine(_GrpcEngine[_StreamSlot]):
         slot.client, slot.stream = None, 0
 
     def _shut(self) -> None:
-        """Each slot has its own client."""
+        """Each slot has its own client, and opens another."""
+        for slot in self._slots:
+            slot.stream = 0
 
 
 def _close(client: Any) -> None:  # noqa: ANN401  (tritonclient has no types)

@@ -101,7 +101,7 @@ def details(level: LevelResult) -> list[str]:
         ]
     lines.append(f"  {_client_line(level)}")
     for advice in level.advice:
-        lines.append(f"  {advice.sentence}" + (f" → {advice.command}" if advice.command else ""))
+        lines.append(f"  {advice.sentence}" + (f" → `{advice.command}`" if advice.command else ""))
     return lines
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from tritongen.errors import InvalidInputError
 from tritongen.model.backends import BackendRules, BatchSupport
+from tritongen.model.counting import counted
 from tritongen.model.evidence import Tuned
 
 # Rows of a batch that are considered: chosen, beyond it CPUs gain next to nothing.
@@ -94,7 +95,7 @@ class Candidate:
     @property
     def words(self) -> str:
         """The key for people: ``2 instances × 1 thread, batches of up to 8``."""
-        parts = [f"{_many(self.instances, 'instance')} × {_many(self.threads, 'thread')}"]
+        parts = [f"{counted(self.instances, 'instance')} × {counted(self.threads, 'thread')}"]
         if self.inter_op > 1:
             parts.append(f"{self.inter_op} operators side by side")
         if self.batches:
@@ -274,10 +275,6 @@ def delay_choices(service_s: float, limit_s: float | None = None) -> tuple[int, 
         if limit_s is None or delay_s <= 0.5 * limit_s:
             found.add(max(_DELAY_STEP_US, round(delay_s * 1e6 / _DELAY_STEP_US) * _DELAY_STEP_US))
     return tuple(sorted(found))
-
-
-def _many(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def _counts(most: int) -> tuple[int, ...]:
