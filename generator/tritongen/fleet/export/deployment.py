@@ -119,9 +119,13 @@ class Container:
 
     @property
     def program(self) -> tuple[str, ...]:
-        """Runs tritonserver, its closed APIs behind such a key; its other flags follow."""
+        """Runs tritonserver, its closed APIs behind such a key; its other flags follow.
+
+        It ends where a cache is not its own yet, so that the engine starts it again.
+        """
+        own = "".join(f"test -w {folder} && " for _, folder in self.caches)
         server = f'exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
-        return ("sh", "-c", f"{self.prepared} && {server}", "tritonserver")
+        return ("sh", "-c", f"{own}{self.prepared} && {server}", "tritonserver")
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
