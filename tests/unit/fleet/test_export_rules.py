@@ -10,19 +10,18 @@ import pytest
 
 from support.exports import (
     DROP,
-    container,
     deployment,
     faults,
+    language_model,
     planted,
     refused,
     rendered,
     service,
 )
-from tritongen.fleet.export.deployment import DeployedModel, Replicas
+from tritongen.fleet.export.deployment import Replicas
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.model.findings import Finding, Severity
-from tritongen.model.kept_folders import ENGINE_CACHE, HUB_CACHE
-from tritongen.serving.docker.health_check import HEALTH
+from tritongen.model.kept_folders import HUB_CACHE
 
 HPA = "overlays/autoscale-hpa/hpa.yaml"
 KEDA = "overlays/autoscale-keda/scaledobject.yaml"
@@ -194,23 +193,7 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
 )
 
 
-# A language model on two GPUs, which comes from a hub and builds engines.
-LANGUAGE = deployment(
-    service(
-        models=(DeployedModel("llama", "vllm", 1, 4, fetched_bytes=60 << 30),),
-        container=container(
-            image="nvcr.io/nvidia/tritonserver:26.08-vllm-python-py3",
-            image_entrypoint=True,
-            environment=(("HF_HOME", HUB_CACHE), ("OMP_NUM_THREADS", "1")),
-            shared_memory_bytes=1 << 30,
-            gpus=2,
-            read_only=False,
-            ulimits=(("stack", 64 << 20), ("memlock", -1)),
-            health=replace(HEALTH, start_s=3600),
-            caches=(("hub", HUB_CACHE), ("engines", ENGINE_CACHE)),
-        ),
-    )
-)
+LANGUAGE = language_model()
 CLUSTERS = ("kubernetes", "keda", "kserve")
 LANGUAGE_PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("compose", f"{COMPOSE}.volumes.1", DROP, "TG756"),
