@@ -123,7 +123,10 @@ class Container:
 
         It ends where a cache is not its own yet, so that the engine starts it again.
         """
-        own = "".join(f"test -w {folder} && " for _, folder in self.caches)
+        own = "".join(
+            f"{{ test -w {folder} || {{ echo '{folder} is not writable' >&2; exit 1; }}; }} && "
+            for _, folder in self.caches
+        )
         server = f'exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
         return ("sh", "-c", f"{own}{self.prepared} && {server}", "tritonserver")
 
