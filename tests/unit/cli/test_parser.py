@@ -93,6 +93,7 @@ def test_a_password_in_an_address_is_not_repeated():
         (["biuld"], "Did you mean 'build'?"),
         (["bench"], "Did you mean 'probe'?"),
         (["stop"], "Did you mean 'down'?"),
+        (["serve"], "Did you mean 'up'?"),
         (["xyzzy"], "See"),
         (["build", "--chek"], "Did you mean '--check'?"),
         (["build", "--chek=1"], "Did you mean '--check'?"),
