@@ -7,6 +7,7 @@ large the files of weights are.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def size_of(
     """
     if model.startswith("/"):
         try:
-            return _of_folder(Path(model), cache)
+            found = _of_folder(Path(model), cache)
+            # Weights may be quantised while they are loaded: how large they get is a guess then.
+            return replace(found, certain=not quantization) if found is not None else None
         except (OSError, ValueError):
             return None
     return _of_name(model, f"{model} {dtype} {quantization}")

@@ -24,7 +24,7 @@ from tritongen.formats.engine_arguments import (
 from tritongen.formats.language_model_size import size_of
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
-from tritongen.model.engine_facts import VLLM_MEMORY_SHARE, VllmFacts
+from tritongen.model.engine_facts import VLLM_MEMORY_SHARE, LanguageModelSize, VllmFacts
 from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity
 from tritongen.system.paths import read_head
@@ -101,10 +101,21 @@ def with_arguments(facts: ModelFacts, arguments: Mapping[str, Any]) -> ModelFact
         max_length=length if isinstance(length, int) else 0,
         statistics=not sound.get("disable_log_stats", False),
         lora=str(sound.get("enable_lora", False)).lower() == "true",
-        size=size_of(*(sound.get(key, "") for key in _SIZED)),
+        size=_size(sound),
     )
     producer = f"vLLM arguments for {vllm.model}" if vllm.model else "vLLM arguments"
     return replace(facts, vllm=vllm, producer=producer, findings=(*facts.findings, *findings))
+
+
+def _size(arguments: Mapping[str, Any]) -> LanguageModelSize | None:
+    """How large the model is on its GPUs: what each of them leaves to the CPU is not there."""
+    size = size_of(*(arguments.get(key, "") for key in _SIZED))
+    left = float(arguments.get("cpu_offload_gb", 0)) * 2**30
+    if size is None or not left:
+        return size
+    split = arguments.get("tensor_parallel_size", 1) * arguments.get("pipeline_parallel_size", 1)
+    kept = max(1, size.weight_bytes - int(left * split))
+    return replace(size, weight_bytes=kept, source=f"{size.source}, less cpu_offload_gb")
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tritongen.formats.language_model_size import size_of
+from tritongen.formats.vllm import with_arguments
+from tritongen.model.facts import ModelFacts, ModelFormat
 
 # 32 layers with 8 heads of 128 for keys and values: 128 KiB a token in half precision.
 LLAMA = {
@@ -115,3 +117,16 @@ def test_a_name_that_says_nothing_of_it(name):
 def test_what_the_engine_is_told_decides_the_bits():
     assert size_of("a/m-7b", dtype="float32").weight_bytes == 28 * 10**9
     assert size_of("a/m-7b", quantization="fp8").weight_bytes == 7 * 10**9
+
+
+def test_weights_that_are_quantised_while_they_are_loaded_are_a_guess(tmp_path):
+    path = folder(tmp_path / "m", LLAMA, model__safetensors=1 << 20)
+    assert size_of(path).certain
+    assert not size_of(path, quantization="bitsandbytes").certain
+
+
+def test_what_the_cpu_keeps_is_not_on_the_gpu():
+    said = {"model": "a/m-7b", "cpu_offload_gb": 2, "tensor_parallel_size": 2}
+    facts = with_arguments(ModelFacts("m", "m/model.json", ModelFormat.VLLM), said)
+    assert facts.vllm.size.weight_bytes == 14 * 10**9 - 4 * 2**30
+    assert "cpu_offload_gb" in facts.vllm.size.source
