@@ -99,7 +99,11 @@ def language_model() -> Deployment:
     """A language model on two GPUs, which comes from a hub and builds engines."""
     return deployment(
         service(
-            models=(DeployedModel("llama", "vllm", 1, 4, fetched_bytes=60 << 30),),
+            models=(
+                DeployedModel(
+                    "llama", "vllm", 1, 4, config_digest="ab" * 32, fetched_bytes=60 << 30
+                ),
+            ),
             container=container(
                 image="nvcr.io/nvidia/tritonserver:26.08-vllm-python-py3",
                 image_entrypoint=True,
