@@ -101,7 +101,7 @@ def language_model() -> Deployment:
         service(
             models=(
                 DeployedModel(
-                    "llama", "vllm", 1, 4, config_digest="ab" * 32, fetched_bytes=60 << 30
+                    "llama", "vllm", 1, 1, config_digest="ab" * 32, fetched_bytes=60 << 30
                 ),
             ),
             container=container(

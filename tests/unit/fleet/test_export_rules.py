@@ -246,6 +246,14 @@ def test_a_claim_holds_the_cache_of_all_pods():
         assert "cache.yaml" not in rendered(target)
 
 
+def test_with_gpus_kserve_keeps_a_fixed_number():
+    assert refused("kserve", LANGUAGE) == []
+    (served,) = rendered("kserve", LANGUAGE)["inferenceservice.yaml"]
+    predictor = served["spec"]["predictor"]
+    assert predictor["minReplicas"] == predictor["maxReplicas"] == 6
+    assert "scaleMetric" not in predictor
+
+
 def test_a_token_of_the_hub_is_nowhere_written_down():
     (compose,) = rendered("compose", LANGUAGE)["compose.yaml"]
     assert "${HF_TOKEN:-}" in compose["services"]["vision"]["environment"].values()

@@ -13,8 +13,9 @@ pod holds them against SHA256SUMS, whatever they come from, and refuses another 
 build is a rolling update; applying an older export undoes it, as long as its folder is there.
 The claim `NAME-cache` keeps what language models fetch, with the hub's token as the key `token` of
 the secret `NAME-hub`, and engines that models build.
-Replicas follow the CPU; gRPC clients move to another pod before theirs ends, HTTP clients that keep
-their connections see resets, as with `kubernetes`.
+Replicas follow the CPU; with GPUs, of which it tells nothing, their number is fixed. gRPC clients
+move to another pod before theirs ends, HTTP clients that keep their connections see resets, as with
+`kubernetes`.
 """
 
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "version": _version,
         "mebibytes": mebibytes,
         "cpu_target": cpu_target,
+        "bounds": bounds,
         "forget_s": FORGET_S,
     }
     files = base_files(
@@ -84,6 +86,15 @@ def cpu_target(service: Service) -> int:
     """Percent of the requested CPUs: of hardware threads, of which a core has two or one."""
     box = service.container
     return round(_CPU_PERCENT * (box.cores or 1) / (box.cpus or 1)) if box.cpus else _CPU_PERCENT
+
+
+def bounds(service: Service) -> tuple[int, int]:
+    """Replicas at least and at most; how busy CPUs are says nothing of a server with GPUs."""
+    replicas = service.replicas
+    if not service.container.gpus:
+        return replicas.least, replicas.most
+    fixed = replicas.most if replicas.planned else replicas.least
+    return fixed, fixed
 
 
 def _pod_labels(service: Service) -> dict[str, str]:
@@ -115,6 +126,8 @@ def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
             yield finding("TG762", Severity.ERROR, message, path=_FILE, field=field)
     yield from whole_nodes(deployment, _FILE, "InferenceService")
     for service in deployment.services:
+        if service.container.gpus:
+            continue  # a fixed number
         where, cpus = f"InferenceService/{service.name}", service.container.cpus
         reachable = min(100.0, 100.0 * service.total_threads / cpus) if cpus else 100.0
         if reachable <= cpu_target(service):
