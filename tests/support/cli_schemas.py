@@ -218,15 +218,25 @@ CHOICE: dict[str, Any] = {
     "inter_op": COUNT,
     "memory_arena": {"type": "boolean"},
 }
+# Of a server with GPUs alone.
+GPU_USE: dict[str, Any] = {
+    "gpu_utilization": or_null({**NUMBER, "description": "0 to 1"}),
+    "gpu_memory_bytes": or_null(COUNT),
+    "gpu_memory_total_bytes": or_null(COUNT),
+}
 FIGURES = object_of(
+    absent=tuple(GPU_USE),
     **CHOICE,
+    **GPU_USE,
     throughput_per_s=SPAN,
     p99_us=SPAN,
     load={"type": ["string", "null"]},
     rounds=COUNT,
 )
 EVALUATED = object_of(
+    absent=tuple(GPU_USE),
     **CHOICE,
+    **GPU_USE,
     load=NAME,
     fate={
         "enum": [

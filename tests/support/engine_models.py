@@ -256,6 +256,71 @@ TRTLLM_VALUES = {
     "postprocessing_instance_count": "1",
 }
 
+# A model of TensorRT-LLM's LLM API, which makes its engine when it loads.
+LLM_API_YAML = """# Arguments of the engine.
+model: TinyLlama/TinyLlama-1.1B-Chat-v1.0
+backend: pytorch
+tensor_parallel_size: 1
+pipeline_parallel_size: 1
+triton_config:
+  max_batch_size: 0
+  decoupled: false
+"""
+_LLM_API_CONFIG = """name: "tensorrt_llm"
+backend: "python"
+
+# What model.yaml says stays out of here:
+# max_batch_size: 64
+# model_transaction_policy { decoupled: False }
+instance_group [
+  {
+    count: 1
+    kind : KIND_CPU
+  }
+]
+input [
+  {
+    name: "text_input"
+    data_type: TYPE_STRING
+    dims: [ -1 ]
+  },
+  {
+    name: "streaming"
+    data_type: TYPE_BOOL
+    dims: [ 1 ]
+    optional: true
+  },
+  {
+    name: "sampling_param_max_tokens"
+    data_type: TYPE_INT32
+    dims: [ 1 ]
+    optional: true
+  }
+]
+output [
+  {
+    name: "text_output"
+    data_type: TYPE_STRING
+    dims: [ -1 ]
+  }
+]
+"""
+_LLM_API_CODE = f"""from helpers import sampling_params
+
+{_CODE}
+    @staticmethod
+    def auto_complete_config(config):
+        config.set_max_batch_size(0)
+        config.set_model_transaction_policy({{"decoupled": False}})
+        return config
+"""
+LLM_API = {
+    "tensorrt_llm/config.pbtxt": _LLM_API_CONFIG,
+    "tensorrt_llm/1/model.py": _LLM_API_CODE,
+    "tensorrt_llm/1/helpers.py": "def sampling_params():\n    return {}\n",
+    "tensorrt_llm/1/model.yaml": LLM_API_YAML,
+}
+
 DALI_PIPELINE = '''"""Decodes and resizes images."""
 
 import nvidia.dali as dali

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tritongen.fleet.export.deployment import (
 from tritongen.fleet.export.export_target import ExportFile
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.model.findings import Finding, Severity
+from tritongen.model.kept_folders import ENGINE_CACHE, HUB_CACHE
 from tritongen.serving.docker.health_check import HEALTH
 from tritongen.system.files import FileLock
 from tritongen.system.user_cache import user_cache
@@ -91,6 +93,30 @@ def deployment(*services: Service, **changes: Any) -> Deployment:
         "files": (("detect/1/model.onnx", "12" * 32), ("detect/config.pbtxt", "ab" * 32)),
     }
     return Deployment(**{**values, **changes})
+
+
+def language_model() -> Deployment:
+    """A language model on two GPUs, which comes from a hub and builds engines."""
+    return deployment(
+        service(
+            models=(
+                DeployedModel(
+                    "llama", "vllm", 1, 1, config_digest="ab" * 32, fetched_bytes=60 << 30
+                ),
+            ),
+            container=container(
+                image="nvcr.io/nvidia/tritonserver:26.08-vllm-python-py3",
+                image_entrypoint=True,
+                environment=(("HF_HOME", HUB_CACHE), ("OMP_NUM_THREADS", "1")),
+                shared_memory_bytes=1 << 30,
+                gpus=2,
+                read_only=False,
+                ulimits=(("stack", 64 << 20), ("memlock", -1)),
+                health=replace(HEALTH, start_s=3600),
+                caches=(("hub", HUB_CACHE), ("engines", ENGINE_CACHE)),
+            ),
+        )
+    )
 
 
 def documents(file: ExportFile) -> Iterator[Any]:

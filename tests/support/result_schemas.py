@@ -7,6 +7,7 @@ from support.cli_schemas import (
     BOOL,
     COUNT,
     FINDING,
+    GPU_USE,
     NAME,
     NUMBER,
     SCHEMAS,
@@ -140,8 +141,10 @@ LEVEL = object_of(
     ),
     server=or_null(
         object_of(
+            absent=tuple(GPU_USE),
             **_SERVER_US,
             **_BUSY,
+            **GPU_USE,
             executions=COUNT,
             cache_hit_share=SOME,
             cpu_cores=SOME,
@@ -276,7 +279,29 @@ GPU_OPTION = object_of(
     usd_per_month=SOME,
     execution_ms=NUMBER,
     rows=ANY_OBJECT,
+    unpredicted=list_of(NAME),
     estimate=NAME,
+)
+LANGUAGE_MODEL = object_of(
+    model=NAME,
+    gpus=COUNT,
+    engines=COUNT,
+    memory_share=_told(NUMBER, "0 to 1"),
+    weight_bytes=or_null(COUNT),
+    token_bytes=or_null(COUNT),
+    max_tokens=or_null(COUNT),
+    size_from=TEXT,
+    cards=list_of(
+        object_of(
+            gpu=NAME,
+            gpus=or_null(COUNT),
+            fits=BOOL,
+            cache_bytes=or_null(COUNT),
+            tokens=or_null(COUNT),
+            requests=or_null(COUNT),
+        )
+    ),
+    measure=NAME,
 )
 
 DOCUMENTS: dict[str, dict[str, Any]] = {
@@ -332,6 +357,7 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         lower_bound_usd_per_month=SOME,
         nearest=list_of(object_of(change=NAME, usd_per_month=NUMBER, machine=NAME)),
         gpus=list_of(GPU_OPTION),
+        language_models=list_of(LANGUAGE_MODEL),
         assumptions=ANY_OBJECT,
         plan_file=or_null(NAME),
         left_out=LEFT_OUT,

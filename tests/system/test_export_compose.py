@@ -14,6 +14,7 @@ import pytest
 
 from support.closed_apis import open_calls
 from support.export_stack import ROOT, docker, eventually, free_ports, http, two_models
+from support.exports import language_model, rendered
 
 # Debian's Prometheus in the slim image: the same program as in the official one.
 OVERRIDE = """\
@@ -204,3 +205,25 @@ def test_the_committed_example_is_current():
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_cache_is_the_servers_own_and_outlives_it(slim_image, tmp_path):
+    """The services of an exported file; a shell stands for Triton, which would want GPUs."""
+    (whole,) = rendered("compose", language_model())["compose.yaml"]
+    server, owner = whole["services"]["vision"], whole["services"]["vision-cache"]
+    mounts = [mount for mount in server["volumes"] if mount["type"] == "volume"]
+    places = [mount["target"] for mount in mounts]
+    script = "for place; do test -w $$place && date >> $$place/x && wc -l < $$place/x; done"
+    alone = {"image": slim_image, "volumes": mounts, "entrypoint": ["sh", "-c", script, "sh"]}
+    alone |= {key: server[key] for key in ("user", "depends_on", "cap_drop", "tmpfs")}
+    services = {"vision": {**alone, "command": places}}
+    services["vision-cache"] = {**owner, "image": slim_image}
+    volumes = {name: whole["volumes"][name] for name in ("vision-hub", "vision-engines")}
+    (tmp_path / "compose.yaml").write_text(json.dumps({"services": services, "volumes": volumes}))
+    project = ("compose", "-p", f"cache-{os.getpid()}")
+    try:
+        for line in ("1", "2"):
+            told = docker(*project, "run", "--rm", "vision", cwd=tmp_path)
+            assert told.split()[-2:] == [line, line]
+    finally:
+        docker(*project, "down", "--volumes", cwd=tmp_path)

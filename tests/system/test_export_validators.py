@@ -16,6 +16,7 @@ from support.exports import (
     deployment,
     faults,
     judged,
+    language_model,
     service,
     written,
 )
@@ -26,6 +27,7 @@ CASES = {
     "one": deployment(),
     "several": deployment(service("vision"), service("words")),
     "gpu": deployment(service(container=container(gpus=1, image_entrypoint=True, read_only=False))),
+    "language": language_model(),
     "image": deployment(service(container=container(image="registry.example/triton:1"))),
     "claim": deployment(storage="pvc://shop-models/efefefefefef"),
     "bucket": deployment(storage="s3://bucket/shop/efefefefefef"),
@@ -67,7 +69,8 @@ def test_kustomize_builds_every_export_with_every_overlay(name, tmp_path, valida
         list(written(tmp_path / target, target, what))
         if target != "kserve":
             overlays = overlays_of(tmp_path / target)
-            assert overlays == sorted(["gateway", "gpu" if name == "gpu" else "cpu", "monitoring"])
+            kind = "gpu" if name in {"gpu", "language"} else "cpu"
+            assert overlays == sorted(["gateway", kind, "monitoring"])
             roots += [put_together(tmp_path, f"{target}-{one}", target, [one]) for one in overlays]
             roots.append(put_together(tmp_path, f"{target}-whole", target, overlays))
     files, told = [], {}

@@ -9,7 +9,9 @@ from tritongen.errors import ExitCode
 from tritongen.fleet import plan_fleet as room
 from tritongen.fleet.capacity.capacity_plan import Option, Range, ServicePlan
 from tritongen.fleet.capacity.gpu_options import GpuOption
+from tritongen.fleet.capacity.language_models import LanguageModelPlan
 from tritongen.fleet.plan_fleet import PlanOptions
+from tritongen.fleet.plan_on_gpus import measuring_command
 from tritongen.model.codec import shallow, significant, view
 from tritongen.model.findings import Finding
 from tritongen.model.progress import Progress, silent
@@ -35,7 +37,7 @@ class PlannedFleet(ApiResult):
     @property
     def exit_code(self) -> ExitCode:
         """Whether no option is feasible, or a model is left out."""
-        if self.fleet.plan.best is None:
+        if not self.fleet.feasible:
             return ExitCode.GOAL_NOT_MET
         return ExitCode.FINDINGS if self.fleet.left_out else ExitCode.OK
 
@@ -93,7 +95,8 @@ def _json(planned: room.FleetPlan, top: int) -> dict[str, object]:
             {**shallow(near, whole=True), "usd_per_month": significant(near.usd_per_month)}
             for near in plan.nearest
         ],
-        "gpus": [_gpu(option) for option in planned.gpus[:top]],
+        "gpus": [_gpu(option) for option in planned.on_gpus.options[:top]],
+        "language_models": [_engine(model) for model in planned.on_gpus.language_models],
         "assumptions": plan.assumptions,
         "plan_file": planned.path,
         "left_out": left_out_json(planned.left_out),
@@ -133,7 +136,34 @@ def _gpu(option: GpuOption) -> dict[str, object]:
         "usd_per_month": significant(option.usd_per_month),
         "execution_ms": significant(option.execution_ms),
         "rows": option.rows,
+        "unpredicted": option.unpredicted,
         "estimate": "roofline, not measured",
+    }
+
+
+def _engine(model: LanguageModelPlan) -> dict[str, object]:
+    demand = model.demand
+    return {
+        "model": model.name,
+        "gpus": demand.split,
+        "engines": demand.engines,
+        "memory_share": significant(demand.share),
+        "weight_bytes": demand.size.weight_bytes or None,
+        "token_bytes": demand.size.token_bytes or None,
+        "max_tokens": demand.length or None,
+        "size_from": demand.size.source,
+        "cards": [
+            {
+                "gpu": fit.card,
+                "gpus": fit.gpus or None,
+                "fits": fit.gpus == demand.split,
+                "cache_bytes": fit.memory.cache_bytes if fit.gpus else None,
+                "tokens": fit.memory.tokens if fit.gpus else None,
+                "requests": fit.requests if fit.gpus else None,
+            }
+            for fit in model.cards
+        ],
+        "measure": measuring_command(model),
     }
 
 

@@ -149,9 +149,13 @@ def _model_json(model: TunedModel) -> dict[str, object]:
         "goal": model.objective.text,
         **view(model, "protocol", "met", "cores"),
         "default": {**_candidate_json(model.default_candidate), **_measurement_json(model.default)},
-        "best": {**_candidate_json(model.choice.candidate), **_measurement_json(model.best)},
+        "best": {
+            **_candidate_json(model.choice.candidate),
+            **_measurement_json(model.best),
+            **_use_json(model, model.choice.candidate),
+        },
         "before": _candidate_json(model.incumbent),
-        "evaluated": [_row_json(row) for row in model.rows],
+        "evaluated": [_row_json(row) | _use_json(model, row.candidate) for row in model.rows],
         "rates": [_rate_json(rate) for rate in model.sweep],
         "pareto": [row.candidate.key for row in model.front],
         "nearest": [goal.text for goal in model.choice.nearest],
@@ -162,6 +166,12 @@ def _model_json(model: TunedModel) -> dict[str, object]:
         **view(model, "kept", "recorded", "measured_on", "diff"),
         "wall_s": round(model.wall_s, 3),
     }
+
+
+def _use_json(model: TunedModel, candidate: Candidate) -> dict[str, object]:
+    """Use and memory of GPUs; nothing of a model on CPUs."""
+    use = model.gpu_use.get(candidate)
+    return view(use, "utilization", "memory_bytes", "total_bytes") if use is not None else {}
 
 
 def _offer_json(offer: VariantComparison) -> dict[str, object]:

@@ -14,6 +14,7 @@ from tritongen.cli.parser import DEFAULT_REPOSITORY, CommandParser, models_folde
 
 if TYPE_CHECKING:
     from tritongen.fleet.capacity.capacity_plan import CapacityPlan, ModelForecast, Option
+    from tritongen.fleet.capacity.language_models import CardFit
     from tritongen.fleet.plan_fleet import FleetPlan
     from tritongen.model.findings import Finding
 
@@ -86,9 +87,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
-    plan, top = planned.plan, options.top
+    plan = planned.plan
     if options.what_if:
         say(f"{bold('what if')}: {options.what_if}")
+    if plan.options:
+        _print_options(plan, options.top)
+    _print_gpus(planned)
+    _print_language_models(planned)
+    output.print_findings(_grouped(planned.findings))
+    output.print_left_out({item.model: [item.code] for item in planned.left_out})
+    if planned.path is not None:
+        say(good(f"stored in {planned.path}"))
+        output.suggest(f"{_rebuild(planned, options)}tritongen export kubernetes -o deploy")
+
+
+def _print_options(plan: "CapacityPlan", top: int) -> None:
+    """Machine types for the models whose times are known."""
     _print_traffic(plan)
     output.print_table(
         ("machine", "region", "replicas", "USD/month", "USD/million", "p99 ms", "busy", "feasible"),
@@ -110,12 +124,6 @@ def _print(planned: "FleetPlan", options: argparse.Namespace) -> None:
                 f"price of {best.machine.price_date or 'unknown date'}, {best.machine.price_source}"
             )
         )
-    _print_gpus(planned)
-    output.print_findings(_grouped(planned.findings))
-    output.print_left_out({item.model: [item.code] for item in planned.left_out})
-    if planned.path is not None:
-        say(good(f"stored in {planned.path}"))
-        output.suggest(f"{_rebuild(planned, options)}tritongen export kubernetes -o deploy")
 
 
 def _print_gpus(planned: "FleetPlan") -> None:
@@ -123,13 +131,16 @@ def _print_gpus(planned: "FleetPlan") -> None:
     from tritongen.fleet.capacity.option_ranking import replica_range
     from tritongen.planner.roofline import UNCERTAINTY
 
-    cheapest = {option.card: option for option in reversed(planned.gpus)}
+    cheapest = {option.card: option for option in reversed(planned.on_gpus.options)}
     shown = sorted(cheapest.values(), key=lambda option: option.usd_per_month)[:_SHOWN_GPUS]
     if not shown:
         return
     say()
-    off = f"times may be {UNCERTAINTY:g} times as long or as short"
-    say(f"{bold('with GPUs')}: by roofline alone, not measured; {off}")
+    by = f"by roofline alone, not measured; times may be {UNCERTAINTY:g} times as long or as short"
+    if unpredicted := shown[0].unpredicted:
+        names = f"{', '.join(unpredicted)} by memory alone"
+        by = f"{by}; {names}" if shown[0].rows else names
+    say(f"{bold('with GPUs')}: {by}")
     rows = [
         (
             option.machine.name,
@@ -137,12 +148,51 @@ def _print_gpus(planned: "FleetPlan") -> None:
             f"{option.machine.provider} {option.machine.region}",
             replica_range(option.fewest, option.replicas),
             _money(option.usd_per_month),
-            f"{option.execution_ms:.3g}",
+            f"{option.execution_ms:.3g}" if option.rows else "–",
         )
         for option in shown
     ]
     header = ("machine", "GPUs", "region", "replicas", "USD/month", "execution ms")
     output.print_table(header, rows, drop=("region",))
+
+
+def _print_language_models(planned: "FleetPlan") -> None:
+    """Memory of each on the target's card, and the cards that hold it."""
+    from tritongen.fleet.plan_on_gpus import measuring_command
+    from tritongen.planner.context import mebibytes
+
+    for model in planned.on_gpus.language_models:
+        demand, here = model.demand, model.here
+        gpus = f"{demand.split} GPU{'s' if demand.split > 1 else ''}"
+        say()
+        say(f"{bold(model.name)}: a language model on {gpus}, by memory alone")
+        told = (here.share_sentence, here.cache_sentence) if here is not None else ()
+        for line in filter(None, told):
+            say(f"  {line}")
+        say(f"  measure it: {measuring_command(model)}")
+        if not model.cards:
+            key = f"models.{model.name}.gpu_memory.weights"
+            say(dim(f"  how large its weights are is not known here: state {key}"))
+            continue
+        say(dim(f"  {mebibytes(demand.size.weight_bytes)} weights by {demand.size.source}"))
+        rows = [_card_row(fit) for fit in model.cards]
+        header = ("card", "GPUs", "KV cache on each", "tokens", "requests at a time")
+        output.print_table(header, rows, drop=("tokens",))
+
+
+def _card_row(fit: "CardFit") -> tuple[str, ...]:
+    from tritongen.planner.context import mebibytes
+
+    if not fit.gpus:
+        return (fit.card, "more than 8", "", "", "")
+    tokens, requests = fit.memory.tokens, fit.requests
+    return (
+        fit.card,
+        str(fit.gpus),
+        mebibytes(fit.memory.cache_bytes),
+        "" if tokens is None else f"{tokens:,}",
+        "" if requests is None else f"{requests:,}",
+    )
 
 
 def _rebuild(planned: "FleetPlan", options: argparse.Namespace) -> str:

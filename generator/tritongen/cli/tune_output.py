@@ -75,7 +75,7 @@ def _better(model: "TunedModel") -> list[str]:
 
 
 def _print_model(model: "TunedModel", *, whole: bool) -> None:
-    from tritongen.tune.tune_result import gain_sentence, rates_sentence
+    from tritongen.tune.tune_result import gain_sentence, gpu_sentence, rates_sentence
 
     _print_head(model)
     rows = [row for row in model.rows if whole or row.fate != "predicted"]
@@ -97,7 +97,8 @@ def _print_model(model: "TunedModel", *, whole: bool) -> None:
         best = model.choice.candidate
         say(f"{best.key} is {best.words}")
     say(f"{model.sentence}")
-    for sentence in filter(None, (gain_sentence(model), rates_sentence(model))):
+    told = (gain_sentence(model), rates_sentence(model), gpu_sentence(model))
+    for sentence in filter(None, told):
         say(sentence)
     for goal in model.choice.nearest:
         say(f"nearest goal that can be met: {goal.text}")

@@ -1,27 +1,20 @@
 """From a project, its traffic, measurements and prices to machines, replicas and a bill."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from tritongen import __version__
 from tritongen.errors import InvalidInputError, describe_error
-from tritongen.fleet.capacity.capacity_plan import (
-    CapacityPlan,
-    Option,
-    PlanFile,
-    parse_plan,
-    plan_path,
-    plan_text,
-)
+from tritongen.fleet.capacity.capacity_plan import CapacityPlan, Option, plan_path
 from tritongen.fleet.capacity.demand import TrafficDemand, demand_of
-from tritongen.fleet.capacity.gpu_options import GpuOption, gpu_options
 from tritongen.fleet.capacity.model_profile import ModelProfile, profile_model
 from tritongen.fleet.capacity.partition import handed_down
 from tritongen.fleet.capacity.sizing import CapacityInput, plan_capacity
 from tritongen.fleet.capacity.what_if import parse_what_if
 from tritongen.fleet.catalogue import Catalogue, Machine, chosen, parse_catalogue, with_prices
+from tritongen.fleet.plan_on_gpus import GpuPlan, plan_on_gpus, served_in_own_way
+from tritongen.fleet.stored_plan import store_plan
 from tritongen.fleet.traffic.rate_profile import (
     History,
     forecast_traffic,
@@ -35,23 +28,22 @@ from tritongen.model.evidence import Evidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.intent import Intent
-from tritongen.model.lock import Lock
 from tritongen.model.progress import Progress
 from tritongen.planner import left_out
 from tritongen.repository.gather_evidence import gather_evidence, trial_policy
 from tritongen.repository.project import Project, load_project
 from tritongen.repository.stored_variants import with_selection
 from tritongen.resources import template_text
-from tritongen.system.files import write_atomic
 from tritongen.system.machine import read_cpus
 from tritongen.system.paths import read_head
 
 # A list price that is older than this should be looked up again.
 _OLD_DAYS = 240
 _SHIPPED = "data/instance_types.csv"
-_SHIPPED_GPUS = "data/gpu_instance_types.csv"
 # Of a price list or a recording; chosen: a year by the minute takes less than a tenth.
 _MAX_BYTES = 200 * 2**20
+# Of machines, where nothing was measured that could be planned for.
+_NOTHING = CapacityPlan((), (), (), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +84,20 @@ class FleetPlan:
         findings: on traffic, evidence, prices and result.
         path: where the plan was stored, None when it was not.
         left_out: the first error of every model that cannot be served.
-        gpus: machine types with GPUs, by an estimate that nothing was measured for.
+        on_gpus: machine types with GPUs, and language models, by estimates and memory alone.
     """
 
     plan: CapacityPlan
     findings: tuple[Finding, ...]
     path: Path | None
     left_out: tuple[Finding, ...] = ()
-    gpus: tuple[GpuOption, ...] = ()
+    on_gpus: GpuPlan = field(default_factory=GpuPlan)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether a machine serves them; of language models alone, one whose memory does."""
+        by_memory = not self.plan.options and bool(self.on_gpus.options)
+        return self.plan.best is not None or by_memory
 
 
 def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
@@ -122,36 +120,30 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
     gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
     evidence = gathered.evidence
     left = left_out(project.models, intent, evidence)
-    lost = {item.model for item in left}
-    project = replace(
-        project, models=tuple(model for model in project.models if model.name not in lost)
-    )
-    try:
-        inputs, remarks = capacity_inputs(project, intent, evidence, machines)
-    except InvalidInputError as problem:
-        more = [item.in_words for item in (*gathered.findings, *left)]
-        problem.details = (*problem.details, *more)
-        raise
-    found = plan_capacity(inputs) if case is None else case.plan(inputs)
+    engines = served_in_own_way(project.models, intent)
+    aside = {item.model for item in left} | {facts.name for facts in engines}
+    wanted = (one for one in project.models if intent.of(one.name).serve)
+    project = replace(project, models=tuple(one for one in wanted if one.name not in aside))
+    inputs: CapacityInput | None = None
+    remarks: tuple[Finding, ...] = ()
+    if project.models or not engines or case is not None:
+        try:
+            inputs, remarks = capacity_inputs(project, intent, evidence, machines)
+        except InvalidInputError as problem:
+            more = [item.in_words for item in (*gathered.findings, *left)]
+            problem.details = (*problem.details, *more)
+            raise
+    found = _NOTHING
+    if inputs is not None:
+        found = plan_capacity(inputs) if case is None else case.plan(inputs)
     path = None
-    if found.best is not None and options.write and case is None:
-        file = PlanFile(
-            tool=f"tritongen {__version__}",
-            plan=found,
-            chosen=found.options.index(found.best),
-            time_zone=plan_time_zone(intent),
-            business=intent.business,
-            models=_hashes(evidence, tuple(inputs.profiles)),
-        )
-        path = options.output or Path(plan_path(options.repository))
-        write_atomic(path, plan_text(file).encode())
-    old = tuple(_old_price(found.options[0], datetime.now(tz=UTC).date()))
-    findings = (*left, *gathered.findings, *remarks, *found.findings, *old)
-    peaks = {one.model: one.peak_rate for one in found.traffic}
-    shipped = parse_catalogue(template_text(_SHIPPED_GPUS), _SHIPPED_GPUS)
-    offered = (*shipped.machines, *machines)
-    gpus = gpu_options(offered, inputs.models, intent, evidence, peaks)
-    return FleetPlan(found, findings, path, left, gpus)
+    if inputs is not None and options.write and case is None:
+        path = store_plan(found, inputs, options.output or Path(plan_path(options.repository)))
+    models = (*(inputs.models if inputs is not None else ()), *engines)
+    on_gpus = plan_on_gpus(machines, models, intent, evidence, found.traffic)
+    old = _old_price(found.options[0], datetime.now(tz=UTC).date()) if found.options else []
+    findings = (*left, *gathered.findings, *remarks, *found.findings, *on_gpus.findings, *old)
+    return FleetPlan(found, findings, path, left, on_gpus)
 
 
 def known_intent(models: Path | None) -> Intent:
@@ -165,53 +157,6 @@ def known_intent(models: Path | None) -> Intent:
     document = read_intent(models / INTENT_FILE)
     raise_faults(document.faults, document.path)
     return document.intent
-
-
-def read_plan(repository: Path, path: Path | None = None) -> PlanFile | None:
-    """The plan of a repository, None when there is none.
-
-    Args:
-        repository: beside which it lies.
-        path: where it lies instead.
-
-    Raises:
-        InvalidInputError: TG354, it cannot be read, or is named and not there.
-    """
-    place = path or Path(plan_path(repository))
-    try:
-        return parse_plan(read_head(place, _MAX_BYTES).decode("utf-8"), str(place))
-    except FileNotFoundError as problem:
-        if path is None:
-            return None
-        raise InvalidInputError("TG354", "does not exist", where=str(place)) from problem
-    except (OSError, UnicodeDecodeError) as problem:
-        what = f"cannot be read: {describe_error(problem)}"
-        raise InvalidInputError("TG354", what, where=str(place)) from problem
-
-
-def stale_plan(file: PlanFile, lock: Lock | None) -> tuple[Finding, ...]:
-    """A warning where models have changed since the plan was made."""
-    changed = changed_models(file, lock) if lock is not None else []
-    if not changed:
-        return ()
-    what = f"{', '.join(changed)} changed since the plan was made"
-    return (finding("TG355", Severity.WARNING, what),)
-
-
-def changed_models(file: PlanFile, lock: Lock) -> list[str]:
-    """Models whose main file is another one than the plan was made for."""
-    served = {name: one.evidence.files[:1] for name, one in lock.models.items()}
-    return [
-        name
-        for name, digest in sorted(file.models.items())
-        if served.get(name) and served[name][0][1] != digest
-    ]
-
-
-def _hashes(evidence: Evidence, names: tuple[str, ...]) -> dict[str, str]:
-    return {
-        name: evidence.models[name].files[0][1] for name in names if evidence.models[name].files
-    }
 
 
 def _old_price(best: Option, today: date) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Configurations that are handed over: the templates of a TensorRT-LLM set, filled in and kept.
+"""Configurations that are handed over: those of TensorRT-LLM's models, filled in and kept.
 
 A set's models are written by whoever made the backend: code in Python, and a `config.pbtxt` with
 placeholders such as ``${engine_dir}``. `build` fills these with the values that `engine` states in
@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tritongen.formats.reading import ModelSource
+from tritongen.formats.trtllm import LLM_API_FILE, engine_of, is_llm_api, with_llm_api
 from tritongen.model.engine_facts import TemplateFacts
 from tritongen.model.facts import FileRef, ModelFacts, ModelFormat, ModelVersion
 from tritongen.model.findings import Finding, Severity
@@ -55,12 +56,13 @@ def read_template(source: ModelSource) -> ModelFacts:
     """
     text = _text(source.file)
     named = _BACKEND.search(text)
-    return replace(
+    facts = replace(
         source.facts,
-        template=TemplateFacts(text, named[1] if named else ""),
+        template=TemplateFacts(text, named[1] if named else "", engine=engine_of(text)),
         producer="its own config.pbtxt",
         versions=(ModelVersion(source.version, tuple(_files(source))),),
     )
+    return with_llm_api(source, facts, source.file.parent / str(source.version))
 
 
 def _files(source: ModelSource) -> Iterator[FileRef]:
@@ -124,7 +126,9 @@ def _filled(
         faults.append(facts.finding("TG541", message, severity=Severity.WARNING))
     sound = {name: value for name, value in values.items() if name not in wrong}
     found = (*facts.findings, *faults, *_open(facts, places, values))
-    return replace(facts, template=_with_places(template, places, sound), findings=found)
+    filled = _with_places(template, places, sound)
+    engine = engine_of(filled.text, template.engine)
+    return replace(facts, template=replace(filled, engine=engine), findings=found)
 
 
 def _with_places(
@@ -186,8 +190,11 @@ def template_format(root: Path, folder: str) -> ModelFormat | None:
     """The format of a folder below the root by its configuration, None where that tells none."""
     try:
         file = contained(root, root / folder / CONFIG_FILE)
-        if file is None or not (file.is_file() and is_template(file)):
+        if file is None or not file.is_file():
             return None
+        handed_over = is_template(file) or any(
+            is_llm_api(path.parent) for path in (root / folder).glob(f"*/{LLM_API_FILE}")
+        )
     except OSError:
         return None
-    return ModelFormat.TEMPLATE
+    return ModelFormat.TEMPLATE if handed_over else None

@@ -1,21 +1,30 @@
 """The engine arguments of a vLLM model: `model.json`, and the adapters beside it.
 
-vLLM is given every key as it stands. Which keys it knows depends on its version, so that an unknown
-one is an error nowhere here; a key that looks like a known one misspelt is told.
+vLLM is given every key as it stands.
 """
 
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tritongen.formats.engine_arguments import (
+    COUNT,
+    GPUS,
+    SHARE,
+    SWITCH,
+    TEXT,
+    Argument,
+    argument_faults,
+    path_faults,
+)
+from tritongen.formats.language_model_size import size_of
 from tritongen.formats.parsing.wire import DamagedError
 from tritongen.formats.reading import ModelSource
-from tritongen.model.engine_facts import VLLM_MEMORY_SHARE, VllmFacts
+from tritongen.model.engine_facts import VLLM_MEMORY_SHARE, LanguageModelSize, VllmFacts
 from tritongen.model.facts import FileRef, ModelFacts, ModelVersion
 from tritongen.model.findings import Finding, Severity
 from tritongen.system.paths import read_head
@@ -27,63 +36,37 @@ _MAX_BYTES = 1 << 20
 _MARKS = re.compile(
     rb'"(?:model"\s*:\s*"|gpu_memory_utilization"|tensor_parallel_size"|max_model_len")'
 )
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
-
-@dataclass(frozen=True, slots=True)
-class _Argument:
-    """What a key takes; a number within bounds, `low` itself admitted where it is a whole one."""
-
-    kinds: tuple[type, ...]
-    words: str
-    low: float | None = None
-    high: float | None = None
-
-    def takes(self, value: object) -> bool:
-        """Whether vLLM takes the value; it turns no text into a number."""
-        if isinstance(value, bool):
-            return bool in self.kinds
-        if not isinstance(value, self.kinds):
-            return False
-        if self.low is None or not isinstance(value, int | float):
-            return True
-        return self.low <= value <= (self.high if self.high is not None else value)
-
-
-_TEXT = _Argument((str,), "a text")
-_SWITCH = _Argument((bool,), "true or false")
-_COUNT = _Argument((int,), "a whole number of at least 1", 1)
-_GPUS = _Argument((int,), "a whole number from 1 to 4096", 1, 4096)
-_LENGTH = _Argument((int, str), "a whole number of at least 1, or a text such as 16k", 1)
-_SHARE = _Argument((int, float), "a number above 0 and up to 1", 1e-9, 1)
+_LENGTH = Argument((int, str), "a whole number of at least 1, or a text such as 16k", 1)
 # Of the arguments that stay from one version to the next.
-_ARGUMENTS: Mapping[str, _Argument] = {
-    "model": _TEXT,
-    "tokenizer": _TEXT,
-    "dtype": _TEXT,
-    "quantization": _TEXT,
-    "kv_cache_dtype": _TEXT,
-    "download_dir": _TEXT,
-    "served_model_name": _Argument((str, list), "a text, or a list of texts"),
-    "tensor_parallel_size": _GPUS,
-    "pipeline_parallel_size": _GPUS,
-    "max_num_seqs": _COUNT,
-    "max_num_batched_tokens": _COUNT,
-    "max_lora_rank": _COUNT,
-    "max_loras": _COUNT,
-    "block_size": _COUNT,
+_ARGUMENTS: Mapping[str, Argument] = {
+    "model": TEXT,
+    "tokenizer": TEXT,
+    "dtype": TEXT,
+    "quantization": TEXT,
+    "kv_cache_dtype": TEXT,
+    "download_dir": TEXT,
+    "served_model_name": Argument((str, list), "a text, or a list of texts"),
+    "tensor_parallel_size": GPUS,
+    "pipeline_parallel_size": GPUS,
+    "max_num_seqs": COUNT,
+    "max_num_batched_tokens": COUNT,
+    "max_lora_rank": COUNT,
+    "max_loras": COUNT,
+    "block_size": COUNT,
     "max_model_len": _LENGTH,
-    "gpu_memory_utilization": _SHARE,
-    "swap_space": _Argument((int, float), "a number of GiB from 0 on", 0),
-    "cpu_offload_gb": _Argument((int, float), "a number of GiB from 0 on", 0),
-    "enforce_eager": _SWITCH,
-    "enable_prefix_caching": _SWITCH,
-    "enable_chunked_prefill": _SWITCH,
-    "trust_remote_code": _SWITCH,
-    "disable_log_stats": _SWITCH,
+    "gpu_memory_utilization": SHARE,
+    "swap_space": Argument((int, float), "a number of GiB from 0 on", 0),
+    "cpu_offload_gb": Argument((int, float), "a number of GiB from 0 on", 0),
+    "enforce_eager": SWITCH,
+    "enable_prefix_caching": SWITCH,
+    "enable_chunked_prefill": SWITCH,
+    "trust_remote_code": SWITCH,
+    "disable_log_stats": SWITCH,
     # The backend reads this one itself, as a text, too.
-    "enable_lora": _Argument((bool, str), "true or false"),
+    "enable_lora": Argument((bool, str), "true or false"),
 }
+# What a model's size follows from.
+_SIZED = ("model", "dtype", "quantization", "kv_cache_dtype")
 
 
 def is_vllm(head: bytes) -> bool:
@@ -118,9 +101,21 @@ def with_arguments(facts: ModelFacts, arguments: Mapping[str, Any]) -> ModelFact
         max_length=length if isinstance(length, int) else 0,
         statistics=not sound.get("disable_log_stats", False),
         lora=str(sound.get("enable_lora", False)).lower() == "true",
+        size=_size(sound),
     )
     producer = f"vLLM arguments for {vllm.model}" if vllm.model else "vLLM arguments"
     return replace(facts, vllm=vllm, producer=producer, findings=(*facts.findings, *findings))
+
+
+def _size(arguments: Mapping[str, Any]) -> LanguageModelSize | None:
+    """How large the model is on its GPUs: what each of them leaves to the CPU is not there."""
+    size = size_of(*(arguments.get(key, "") for key in _SIZED))
+    left = float(arguments.get("cpu_offload_gb", 0)) * 2**30
+    if size is None or not left:
+        return size
+    split = arguments.get("tensor_parallel_size", 1) * arguments.get("pipeline_parallel_size", 1)
+    kept = max(1, size.weight_bytes - int(left * split))
+    return replace(size, weight_bytes=kept, source=f"{size.source}, less cpu_offload_gb")
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -142,36 +137,10 @@ def _faults(facts: ModelFacts, arguments: Mapping[str, Any]) -> Iterator[Finding
     if "model" not in arguments:
         fix = 'Write "model": the name on the hub, or the folder on the server.'
         yield tell("TG152", 'no "model" is named', fix=fix, field="model")
-    for key, value in arguments.items():
-        known = _ARGUMENTS.get(key)
-        if known is None:
-            near = get_close_matches(key, _ARGUMENTS, n=1, cutoff=0.85)
-            if near:
-                message = f'"{key}" is not known here, and the engine refuses keys it does not know'
-                fix = f'Did you mean "{near[0]}"?'
-                yield tell("TG153", message, severity=Severity.WARNING, fix=fix, field=key)
-        elif not known.takes(value):
-            shown = json.dumps(value)[:60]
-            yield tell("TG152", f'"{key}" is {shown}; it takes {known.words}', field=key)
+    yield from argument_faults(facts, arguments, _ARGUMENTS)
     for key in ("model", "tokenizer"):
         if isinstance(arguments.get(key), str):
-            yield from _path(facts, key, arguments[key])
-
-
-def _path(facts: ModelFacts, key: str, value: str) -> Iterator[Finding]:
-    """A folder must be where the server looks for it."""
-    tell = facts.finding
-    if value.startswith("/"):
-        if not os.path.lexists(value):
-            message = f'"{key}" is {value}, which is not on this machine'
-            fix = "The server must have it there: in its image, or mounted into the container."
-            yield tell("TG154", message, severity=Severity.WARNING, fix=fix, field=key)
-    elif not value.strip():
-        yield tell("TG152", f'"{key}" is empty', field=key)
-    elif not _HUB_NAME.fullmatch(value):
-        message = f'"{key}" is {value}: the server looks for it from its own working directory'
-        fix = "Write the folder's whole path on the server, or a name on the hub."
-        yield tell("TG154", message, severity=Severity.WARNING, fix=fix, field=key)
+            yield from path_faults(facts, key, arguments[key])
 
 
 def _adapters(source: ModelSource, wanted: bool) -> tuple[tuple[FileRef, ...], tuple[Finding, ...]]:

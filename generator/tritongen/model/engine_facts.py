@@ -4,6 +4,27 @@ from dataclasses import dataclass
 
 # vLLM's own, of a GPU's memory.
 VLLM_MEMORY_SHARE = 0.9
+# TensorRT-LLM's own, of what is left of a GPU's memory beside the weights.
+TRTLLM_CACHE_SHARE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModelSize:
+    """How large a language model is, on all its GPUs together; 0 where that is not known.
+
+    Attributes:
+        weight_bytes: of its weights.
+        token_bytes: of one token in its KV cache.
+        max_length: tokens of a request and its answer together at most.
+        source: what says so, in words.
+        certain: whether files or the user say it, and not its name.
+    """
+
+    weight_bytes: int = 0
+    token_bytes: int = 0
+    max_length: int = 0
+    source: str = ""
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +39,7 @@ class VllmFacts:
         max_length: tokens of a request and its answer together, 0 for the model's own.
         lora: whether adapters are loaded.
         statistics: whether the engine keeps statistics of its own.
+        size: of the model, None where nothing tells it.
         written: text of the `model.json` that `build` writes, empty where the user's is served.
     """
 
@@ -28,12 +50,41 @@ class VllmFacts:
     max_length: int = 0
     lora: bool = False
     statistics: bool = True
+    size: LanguageModelSize | None = None
     written: str = ""
 
     @property
     def gpus(self) -> int:
         """That one engine takes."""
         return self.tensor_parallel * self.pipeline_parallel
+
+
+@dataclass(frozen=True, slots=True)
+class TrtllmFacts:
+    """What the configuration of a TensorRT-LLM engine says, or the `model.yaml` beside it.
+
+    Attributes:
+        model: folder of the engine or the weights, or a name on the hub.
+        split: GPUs that one engine is split over.
+        devices: GPUs of each instance; empty where the engine takes the first ones.
+        instances: each loads an engine.
+        cache_share: that its KV cache takes of the memory beside the weights.
+        max_length: tokens of a request and its answer together, 0 for the engine's own.
+        size: of the model, None where nothing tells it.
+    """
+
+    model: str = ""
+    split: int = 1
+    devices: tuple[tuple[int, ...], ...] = ()
+    instances: int = 1
+    cache_share: float = TRTLLM_CACHE_SHARE
+    max_length: int = 0
+    size: LanguageModelSize | None = None
+
+    @property
+    def gpus(self) -> int:
+        """That one engine takes."""
+        return max((len(own) for own in self.devices), default=self.split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +139,10 @@ class TemplateFacts:
         text: of the configuration, with the values that are stated.
         backend: that it names, empty for an ensemble.
         stated: (line, names of the values in it), counted from 1.
+        engine: that it loads, None where it loads none.
     """
 
     text: str
     backend: str = ""
     stated: tuple[tuple[int, str], ...] = ()
+    engine: TrtllmFacts | None = None

@@ -234,10 +234,9 @@ class Trial:
 
     def cost_ms(self, batch: int, threads: int) -> float | None:
         """Median milliseconds in sequence at that point, None when it was not measured."""
-        for cost in self.costs:
-            if (cost.batch, cost.threads, cost.inter_op) == (batch, threads, 1):
-                return cost.ms
-        return None
+        at = (batch, threads, 1)
+        known = (one.ms for one in self.costs if (one.batch, one.threads, one.inter_op) == at)
+        return next(known, None)
 
 
 def instance_bytes(weight_bytes: int, trial: Trial | None) -> int:
@@ -269,9 +268,9 @@ class Tuned:
         numbers: measured figures by name.
         cores: that it was tuned for, 0 when not known.
         arena: whether instances keep the backend's memory arena.
-        wanted: what tritongen.yaml asked for then (see `ModelIntent.wanted`); None in an older
-            lock, which does not say.
+        wanted: what tritongen.yaml asked for then; None in an older lock, which does not say.
         measured_on: whose backend the figures are of where it is not NVIDIA's, else empty.
+        gpu: card that it was tuned on, "GPU" for one that nothing is said of; empty for CPUs.
     """
 
     goal: str
@@ -285,6 +284,7 @@ class Tuned:
     arena: bool = True
     wanted: str | None = None
     measured_on: str = ""
+    gpu: str = ""
 
     @property
     def total_threads(self) -> int:

@@ -8,7 +8,8 @@ class Work:
     """Sums over the operators of one execution.
 
     Attributes:
-        matrix_flops: of matrix products, convolutions, attention and recurrent layers.
+        matrix_flops: of matrix products, convolutions over channels, attention and recurrent
+            layers.
         matrix_bytes: that those read and write, weights included.
         other_flops: of everything else.
         other_bytes: that it reads and writes.

@@ -12,7 +12,7 @@ from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.code_choice import ModelCheck, ProjectCheck
 from tritongen.model.intent_key import DURATION_MS, SIZE_BYTES, Key, KeyGroup, TextForm
 from tritongen.model.sequence_intent import SequenceIntent
-from tritongen.model.target_gpu import TargetGpu
+from tritongen.model.target_gpu import ModelGpuMemory, TargetGpu
 from tritongen.model.tensors import DType
 
 DEFAULT_MAX_DROP = 0.01
@@ -264,6 +264,9 @@ class ModelIntent:
         "a language model's engine: arguments of vLLM, of which `model` alone is a whole model, or "
         "values for the placeholders of a TensorRT-LLM set's config.pbtxt"
     ).mapping()
+    gpu_memory: ModelGpuMemory = Key(
+        "memory on GPUs, where the model's files do not tell it", bare="instance"
+    ).default(ModelGpuMemory())
     sequence: SequenceIntent | None = Key(
         "requests that belong together, with state kept on the server between them"
     ).default(None)

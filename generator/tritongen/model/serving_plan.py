@@ -199,6 +199,7 @@ class ModelPlan:
         decoupled: True where a request gets any number of responses; None for exactly one.
         gpus: that have its instances, None for all.
         gpu_bytes: that it takes on each of them, 0 where that is not known.
+        engine_bytes: that the engines of a language model take on every GPU of the target.
     """
 
     name: str
@@ -224,6 +225,7 @@ class ModelPlan:
     decoupled: Planned[bool] | None = None
     gpus: Planned[tuple[int, ...]] | None = None
     gpu_bytes: int = 0
+    engine_bytes: tuple[int, ...] = ()
 
     @property
     def total_threads(self) -> int:

@@ -42,3 +42,22 @@ class TargetGpu:
     def usable_bytes(self) -> int | None:
         """Memory of each GPU, None where it is not known."""
         return self.card.memory_bytes if self.card is not None else self.memory_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGpuMemory:
+    """GPU memory of one model as the user states it; None where the model's files tell it."""
+
+    instance_bytes: int | None = Key(
+        "what one instance takes on each of its GPUs, as it was measured",
+        "instance",
+        text=SIZE_BYTES,
+    ).default(None)
+    weight_bytes: int | None = Key(
+        "weights of a language model, on all its GPUs together", "weights", text=SIZE_BYTES
+    ).default(None)
+    token_bytes: int | None = Key(
+        "one token in a language model's KV cache, on all its GPUs together",
+        "token",
+        text=SIZE_BYTES,
+    ).default(None)

@@ -64,6 +64,14 @@ class ModelInput:
         return self.gpus > 0 and "GPU" in self.backend.kinds
 
     @property
+    def device(self) -> str:
+        """The card that its instances run on, "GPU" where nothing is said of it; empty for CPUs."""
+        if not self.on_gpu:
+            return ""
+        card = self.gpu.card if self.gpu is not None else None
+        return card.name if card is not None else "GPU"
+
+    @property
     def needed_cores(self) -> int:
         """Cores without which it cannot be planned: one instance's, else what the user fixes."""
         return (self.intent.instances or 1) * (self.intent.threads or 1)
@@ -138,7 +146,8 @@ def decided(
 
 def tuned_reason(tuned: Tuned) -> Reason:
     """The reason of everything that the tuner chose, with what it measured."""
-    where = f" on {tuned.cores} {'core' if tuned.cores == 1 else 'cores'}" if tuned.cores else ""
+    cores = f" on {tuned.cores} {'core' if tuned.cores == 1 else 'cores'}" if tuned.cores else ""
+    where = f" on {tuned.gpu}" if tuned.gpu else cores
     figures = ", ".join(_figures(tuned.numbers))
     sentence = f"tuned for {tuned.goal}{where}" + (f": {figures}" if figures else "")
     sentence += f"; measured on {tuned.measured_on}" if tuned.measured_on else ""

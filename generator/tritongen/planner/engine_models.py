@@ -1,4 +1,4 @@
-"""Models whose backend brings a scheduler or a pipeline of its own: vLLM and DALI.
+"""Models whose backend brings a scheduler or a pipeline of its own: language models and DALI.
 
 What they take and give, their backends complete when they load. Nothing of them runs here, so that
 a plan rests on their own files, on the target and on the backends' rules.
@@ -7,7 +7,7 @@ a plan rests on their own files, on the target and on the backends' rules.
 from collections.abc import Callable, Mapping
 
 from tritongen.model.engine_facts import DaliFacts, VllmFacts
-from tritongen.model.facts import ModelFormat
+from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import at_least
 from tritongen.model.serving_plan import (
@@ -19,29 +19,36 @@ from tritongen.model.serving_plan import (
     Source,
 )
 from tritongen.planner.context import ModelInput, decided
+from tritongen.planner.engine_placement import EnginePlace, split_words
+from tritongen.planner.gpu_placement import GpuPlace
 
 _METRICS = "REPORT_CUSTOM_METRICS"
 
 
-def has_engine(model: ModelInput) -> bool:
+def has_engine(facts: ModelFacts) -> bool:
     """Whether its backend serves it in its own way."""
-    return model.facts.format in _PLANS
+    return facts.format in _PLANS
 
 
-def plan_engine(model: ModelInput) -> ModelPlan | None:
-    """The plan of a model whose backend serves it in its own way, None of all others."""
+def plan_engine(
+    model: ModelInput, place: GpuPlace | None, engine: EnginePlace | None
+) -> ModelPlan | None:
+    """The plan of a model whose backend serves it in its own way, None of all others.
+
+    Args:
+        model: any one.
+        place: on a GPU of the target, where its memory is known.
+        engine: likewise of a language model.
+    """
     planned = _PLANS.get(model.facts.format)
-    return planned(model) if planned is not None else None
+    return planned(model, place, engine or EnginePlace()) if planned is not None else None
 
 
-def _plan_vllm(model: ModelInput) -> ModelPlan:
+def _plan_vllm(model: ModelInput, _place: GpuPlace | None, engine: EnginePlace) -> ModelPlan:
     facts = model.facts.vllm or VllmFacts("")
-    split = (
-        f"tensor parallel {facts.tensor_parallel} × pipeline parallel {facts.pipeline_parallel}"
-        if facts.gpus > 1
-        else "a single one"
-    )
-    kind = f"the engine finds its GPUs itself ({split}); KIND_GPU would show it one"
+    takes = f"{facts.memory_share:g} of a GPU's memory"
+    if engine.memory is not None:
+        takes = engine.memory.share_sentence
     return ModelPlan(
         name=model.facts.name,
         backend=model.backend.name,
@@ -51,18 +58,28 @@ def _plan_vllm(model: ModelInput) -> ModelPlan:
         ),
         inputs=(),
         outputs=(),
-        instances=_instances(
-            model, f"an engine takes {facts.memory_share:g} of a GPU's memory when it starts"
-        ),
-        kind=Planned(InstanceKind.MODEL, Reason(Source.RULE, kind)),
+        instances=_instances(model, f"an engine takes {takes} when it starts"),
+        kind=_vllm_kind(facts, engine),
         threads=decided(1, Source.RULE, "the GPU computes; a CPU thread only feeds it"),
         parameters=_metrics(model, facts),
         overlay=model.intent.overlay,
         decoupled=Planned(True, Reason(Source.RULE, "each token may be an answer of its own")),
+        gpus=engine.pinned,
+        engine_bytes=engine.bytes_on_cards,
     )
 
 
-def _plan_given(model: ModelInput) -> ModelPlan:
+def _vllm_kind(facts: VllmFacts, engine: EnginePlace) -> Planned[InstanceKind]:
+    """KIND_GPU pins an engine to a single GPU."""
+    if engine.pinned is not None:
+        why = "each engine takes a single GPU, and the target has several"
+        return Planned(InstanceKind.GPU, Reason(Source.TARGET, why))
+    split = split_words(facts) if facts.gpus > 1 else "a single one"
+    why = f"the engine finds its GPUs itself ({split}); KIND_GPU would show it one"
+    return Planned(InstanceKind.MODEL, Reason(Source.RULE, why))
+
+
+def _plan_given(model: ModelInput, _place: GpuPlace | None, engine: EnginePlace) -> ModelPlan:
     """What stands in for the plan of a configuration that is handed over: it decides itself."""
     backend = model.facts.template.backend if model.facts.template is not None else ""
     why = "as its own config.pbtxt has it"
@@ -77,6 +94,7 @@ def _plan_given(model: ModelInput) -> ModelPlan:
         kind=Planned(InstanceKind.MODEL, Reason(Source.MODEL, why)),
         threads=decided(1, Source.MODEL, why),
         overlay=model.intent.overlay,
+        engine_bytes=engine.bytes_on_cards,
     )
 
 
@@ -89,7 +107,7 @@ def _metrics(model: ModelInput, facts: VllmFacts) -> tuple[tuple[str, Planned[st
     return ((_METRICS, Planned("true", Reason(Source.RULE, why))),)
 
 
-def _plan_dali(model: ModelInput) -> ModelPlan:
+def _plan_dali(model: ModelInput, place: GpuPlace | None, _engine: EnginePlace) -> ModelPlan:
     facts = model.facts.dali or DaliFacts()
     size = _dali_batch(model, facts)
     if model.gpus:
@@ -110,6 +128,8 @@ def _plan_dali(model: ModelInput) -> ModelPlan:
         batching=DynamicBatching(delay) if size.value > 1 else None,
         overlay=model.intent.overlay,
         findings=tuple(_unsized(model, facts)),
+        gpus=place.gpus if place is not None else None,
+        gpu_bytes=place.memory.total if place is not None else 0,
     )
 
 
@@ -136,7 +156,8 @@ def _instances(model: ModelInput, why: str) -> Planned[int]:
     return decided(1, Source.RULE, why)
 
 
-_PLANS: Mapping[ModelFormat, Callable[[ModelInput], ModelPlan]] = {
+_Plan = Callable[[ModelInput, GpuPlace | None, EnginePlace], ModelPlan]
+_PLANS: Mapping[ModelFormat, _Plan] = {
     ModelFormat.VLLM: _plan_vllm,
     ModelFormat.DALI: _plan_dali,
     ModelFormat.DALI_PYTHON: _plan_dali,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tritongen.model.facts import ModelFormat
 from tritongen.model.lock import CONTEXT_BYTES
 from tritongen.model.target_gpu import TargetGpu
 from tritongen.planner.context import ModelInput, mebibytes
@@ -15,6 +16,9 @@ _USABLE_SHARE = 0.85
 _ARENA_FACTOR = 3
 # cuDNN searches its algorithms with as much room as it gets; 0.1 to 1 GB are usual.
 _CONVOLUTION_BYTES = 256 * 2**20
+# Decoders and buffers of a DALI pipeline, whose graph is not read. Chosen.
+_PIPELINE_BYTES = 2**30
+_PIPELINES = frozenset({ModelFormat.DALI, ModelFormat.DALI_PYTHON})
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "FusedConv"})
 
 
@@ -28,6 +32,7 @@ class GpuMemory:
         weight_bytes: of one instance.
         activation_bytes: of one instance at those rows.
         workspace_bytes: of one instance.
+        stated: whether the user says what an instance takes: all of it is workspace.
     """
 
     instances: int
@@ -35,6 +40,7 @@ class GpuMemory:
     weight_bytes: int
     activation_bytes: int
     workspace_bytes: int
+    stated: bool = False
 
     @property
     def total(self) -> int:
@@ -45,6 +51,9 @@ class GpuMemory:
     @property
     def sentence(self) -> str:
         """The arithmetic."""
+        if self.stated:
+            each = f"{mebibytes(self.workspace_bytes)}, as tritongen.yaml states"
+            return f"{self.instances} × ({each}) = {mebibytes(self.total)}"
         rows = f" of {self.rows} rows" if self.rows > 1 else ""
         parts = [
             f"{mebibytes(self.weight_bytes)} weights",
@@ -57,6 +66,11 @@ class GpuMemory:
 
 def gpu_memory(model: ModelInput, rows: int, instances: int) -> GpuMemory:
     """What a model takes with so many rows in an execution and instances on the card."""
+    stated = model.intent.gpu_memory.instance_bytes
+    if stated is not None:
+        return GpuMemory(instances, rows, 0, 0, stated, stated=True)
+    if model.facts.format in _PIPELINES:
+        return GpuMemory(instances, rows, 0, 0, _PIPELINE_BYTES)
     python = model.backend.name == "python"
     convolves = model.facts.graph is not None and any(
         name in _CONVOLUTIONS for name, _ in model.facts.graph.counts
@@ -82,10 +96,17 @@ def trial_row_bytes(model: ModelInput) -> int:
     return max(0, peak - model.facts.weight_bytes) // tried
 
 
-def room_of(gpu: TargetGpu) -> int | None:
-    """Bytes of each card that models may take; None where nothing is known of it."""
+def room_of(gpu: TargetGpu, taken: int = 0) -> int | None:
+    """Bytes of a card that models may take; None where nothing is known of it.
+
+    Args:
+        gpu: of the target.
+        taken: of it, by engines of language models.
+    """
     usable = gpu.usable_bytes
-    return None if usable is None else max(0, int(usable * _USABLE_SHARE) - CONTEXT_BYTES)
+    if usable is None:
+        return None
+    return max(0, int((usable - taken) * _USABLE_SHARE) - CONTEXT_BYTES)
 
 
 def room_sentence(gpu: TargetGpu) -> str:

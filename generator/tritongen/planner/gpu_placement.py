@@ -1,13 +1,14 @@
 """Which models go on which of the target's GPUs, with how many rows and instances each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tritongen.model.evidence import BatchVerdict
+from tritongen.model.facts import ModelFormat
 from tritongen.model.findings import Finding
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, Source
 from tritongen.planner.context import ModelInput, mebibytes
-from tritongen.planner.engine_models import has_engine
+from tritongen.planner.engine_placement import EnginePlace, place_engines
 from tritongen.planner.gpu_memory import (
     GpuMemory,
     gpu_memory,
@@ -15,6 +16,9 @@ from tritongen.planner.gpu_memory import (
     room_sentence,
 )
 from tritongen.planner.gpu_rows import MAX_GPU_ROWS, choose_instances, choose_rows, roofline
+
+# What the others of a TensorRT-LLM set take is next to nothing: they run on CPUs.
+_LANGUAGE_MODELS = frozenset({ModelFormat.VLLM, ModelFormat.TEMPLATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +40,87 @@ class GpuPlace:
     fault: Finding | None = None
 
 
-def place_models(models: Sequence[ModelInput]) -> Mapping[str, GpuPlace]:
-    """A place for every model on a GPU whose memory is known.
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A place for every model on a GPU.
 
-    Each has at least the memory without which it does not run; what is left is shared alike. Where
-    all fit on one card, every card has all of them; else each goes to one card, the largest first,
-    to that with the least load.
+    Attributes:
+        models: by name, where the GPUs' memory is known.
+        engines: language models by name.
     """
-    models = [model for model in models if model.on_gpu and not has_engine(model)]
+
+    models: Mapping[str, GpuPlace] = field(default_factory=dict)
+    engines: Mapping[str, EnginePlace] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """Errors of models that no GPU of the target holds."""
+        faults = [place.fault for place in self.models.values()]
+        faults += [place.fault for place in self.engines.values()]
+        return tuple(fault for fault in faults if fault is not None)
+
+    @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """What is said of engines that are served.
+
+        It may rest on folders that another machine does not have, and is not kept with a plan.
+        """
+        served = (place for place in self.engines.values() if place.fault is None)
+        return tuple(item for place in served for item in place.findings)
+
+
+def place_models(models: Sequence[ModelInput]) -> Placement:
+    """A place for every model on a GPU.
+
+    Language models come first: their engines take what they are told to. Each other has at least
+    the memory without which it does not run; what is left is shared alike. Where all fit on one
+    card, every card has all of them; else each goes to one card, the largest first, to that with
+    the least load.
+    """
+    models = [model for model in models if model.on_gpu]
+    engines = place_engines(models)
+    models = [model for model in models if model.facts.format not in _LANGUAGE_MODELS]
     gpu = models[0].gpu if models else None
-    room = room_of(gpu) if gpu is not None else None
-    if gpu is None or room is None:
-        return {}
+    if gpu is None or room_of(gpu) is None:
+        return Placement(engines=engines)
     cards, least = models[0].gpus, {model.facts.name: _least(model) for model in models}
-    named = {model.facts.name: model for model in models if least[model.facts.name].total <= room}
+    served = [place.bytes_on_cards for place in engines.values() if place.fault is None]
+    taken = [sum(own[card] for own in served if own) for card in range(cards)]
+    rooms = [room_of(gpu, size) or 0 for size in taken]
+    fitting = (model for model in models if least[model.facts.name].total <= max(rooms))
+    named = {model.facts.name: model for model in fitting}
     found = {
-        model.facts.name: _refused(model, least[model.facts.name], [room] * cards)
+        model.facts.name: _refused(model, least[model.facts.name], rooms)
         for model in models
         if model.facts.name not in named
     }
-    return found | (_placed(named, least, room, cards) if named else {})
+    return Placement(found | (_placed(named, least, rooms) if named else {}), engines)
 
 
 def _placed(
-    models: Mapping[str, ModelInput], least: Mapping[str, GpuMemory], room: int, cards: int
+    models: Mapping[str, ModelInput], least: Mapping[str, GpuMemory], rooms: Sequence[int]
 ) -> dict[str, GpuPlace]:
     """Places of models each of which fits a card."""
-    needed = sum(least[name].total for name in models)
-    everywhere = needed <= room
-    slack = max(0, room * (1 if everywhere else cards) - needed) // len(models)
+    needed, cards = sum(least[name].total for name in models), len(rooms)
+    everywhere = needed <= min(rooms)
+    slack = max(0, (min(rooms) if everywhere else sum(rooms)) - needed) // len(models)
+    most = min(rooms) if everywhere else max(rooms)
     chosen = {
-        name: _choice(model, min(room, least[name].total + slack), cards if everywhere else 1)
+        name: _choice(model, min(most, least[name].total + slack), cards if everywhere else 1)
         for name, model in models.items()
     }
     if everywhere:
         why = Reason(Source.TARGET, f"all models fit on each of {cards} GPUs")
         placed = Planned(tuple(range(cards)), why) if cards > 1 else None
         return {name: replace(place, gpus=placed) for name, place in chosen.items()}
-    packed = _pack(models, chosen, room, cards)
+    packed = _pack(models, chosen, rooms)
     if any(place.fault for place in packed.values()):
         frugal = {name: _choice(model, least[name].total, 1) for name, model in models.items()}
-        packed = _pack(models, frugal, room, cards)
+        packed = _pack(models, frugal, rooms)
     lost = {name: place for name, place in packed.items() if place.fault}
     left = {name: model for name, model in models.items() if name not in lost}
     # Without them the others may have more.
-    return lost | _placed(left, least, room, cards) if lost and left else packed
+    return lost | _placed(left, least, rooms) if lost and left else packed
 
 
 def _least(model: ModelInput) -> GpuMemory:
@@ -126,10 +166,11 @@ def _load(model: ModelInput, rows: int) -> float:
 
 
 def _pack(
-    models: Mapping[str, ModelInput], chosen: Mapping[str, GpuPlace], room: int, cards: int
+    models: Mapping[str, ModelInput], chosen: Mapping[str, GpuPlace], rooms: Sequence[int]
 ) -> dict[str, GpuPlace]:
     """Each model on one card."""
-    free, load = [room] * cards, [0.0] * cards
+    cards, free = len(rooms), list(rooms)
+    load = [0.0] * cards
     packed: dict[str, GpuPlace] = {}
     for name in sorted(models, key=lambda one: (-chosen[one].memory.total, one)):
         place = chosen[name]
@@ -160,7 +201,7 @@ def _refused(model: ModelInput, memory: GpuMemory, free: Sequence[int]) -> GpuPl
 
 def bytes_on_cards(plan: ModelPlan, cards: int) -> tuple[int, ...]:
     """What a model takes on each card; empty where that is not known."""
-    if not plan.gpu_bytes:
-        return ()
+    if plan.engine_bytes or not plan.gpu_bytes:
+        return plan.engine_bytes
     own = plan.gpus.value if plan.gpus is not None else range(cards)
     return tuple(plan.gpu_bytes if card in own else 0 for card in range(cards))

@@ -139,7 +139,9 @@ def split_cores(
 
 def _gpu(model: ModelInput, place: GpuPlace | None) -> Split:
     findings: tuple[Finding, ...] = ()
-    if place is not None:
+    if model.tuned is not None:
+        count = Planned(model.tuned.instances, tuned_reason(model.tuned))
+    elif place is not None:
         count = place.instances
         cards = len(place.gpus.value) if place.gpus is not None else 1
         findings = tuple(speed_findings(model, place.rows[0], cards))

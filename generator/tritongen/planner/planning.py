@@ -1,6 +1,6 @@
 """The planner's one entry: facts + intent + evidence → plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tritongen.model.backends import BACKENDS, artefact_for, backend_for
@@ -32,7 +32,13 @@ from tritongen.model.serving_plan import (
 from tritongen.planner.batching import plan_batching
 from tritongen.planner.context import ModelInput, decided
 from tritongen.planner.engine_models import plan_engine
-from tritongen.planner.gpu_placement import GpuPlace, bytes_on_cards, place_models
+from tritongen.planner.gpu_memory import gpu_memory
+from tritongen.planner.gpu_placement import (
+    GpuPlace,
+    Placement,
+    bytes_on_cards,
+    place_models,
+)
 from tritongen.planner.instances import Share, Split, share_cores, split_cores
 from tritongen.planner.model_settings import (
     plan_decoupled,
@@ -78,16 +84,12 @@ def plan_serving(
     models = [_faulty(_completed(model, intent, evidence), faults) for model in models]
     wanted = _wanted(models, intent, evidence, release)
     places = place_models(wanted)
-    unplaced = _unplaced(places)
-    models = [_faulty(model, unplaced) for model in models]
-    wanted = [model for model in wanted if model.facts.name not in _codes(unplaced)]
+    models = [_faulty(model, places.faults) for model in models]
+    wanted = [model for model in wanted if model.facts.name not in _codes(places.faults)]
     shares, remarks = share_cores(wanted, cores.value)
     limited = bool(remarks)
     bounds = (intent.target.memory_bytes, cores.value, limited)
-    plans = tuple(
-        _plan_model(one, shares[one.facts.name], places.get(one.facts.name), *bounds)
-        for one in wanted
-    )
+    plans = tuple(_plan_model(one, shares[one.facts.name], places, *bounds) for one in wanted)
     server = _server(intent.target, cores, plans, limited)
     reasons = tuple(
         item
@@ -100,7 +102,8 @@ def plan_serving(
     refused = _refused(models, intent) | _codes(broken)
     ensembles, more = plan_pipelines(intent.pipelines, plans, refused)
     refused |= _codes(item for item in more if item.model)
-    findings = (*remarks, *more, *reasons, *broken, *callee_findings(wanted, intent.pipelines))
+    more = (*more, *reasons, *broken, *callee_findings(wanted, intent.pipelines))
+    findings = (*remarks, *places.remarks, *more)
     return ServingPlan(server, plans, tuple(refused.items()), findings, ensembles)
 
 
@@ -108,11 +111,6 @@ def _faulty(facts: ModelFacts, faults: Sequence[Finding]) -> ModelFacts:
     """Facts with the errors that the model's configuration turned out to have."""
     own = tuple(item for item in faults if item.model == facts.name)
     return replace(facts, findings=(*facts.findings, *own)) if own else facts
-
-
-def _unplaced(places: Mapping[str, GpuPlace]) -> tuple[Finding, ...]:
-    """Errors of models that no GPU of the target holds."""
-    return tuple(place.fault for place in places.values() if place.fault is not None)
 
 
 def _refused(models: Sequence[ModelFacts], intent: Intent) -> dict[str, tuple[str, ...]]:
@@ -132,10 +130,8 @@ def left_out(
     served = [
         _completed(model, intent, evidence) for model in models if intent.of(model.name).serve
     ]
-    unplaced = _unplaced(
-        place_models(_wanted(served, intent, evidence, find(intent.target.triton)))
-    )
-    told = (_faulty(facts, unplaced) for facts in served)
+    places = place_models(_wanted(served, intent, evidence, find(intent.target.triton)))
+    told = (_faulty(facts, places.faults) for facts in served)
     return tuple(
         replace(
             next(item for item in facts.findings if item.severity is Severity.ERROR),
@@ -198,13 +194,14 @@ def _completed(facts: ModelFacts, intent: Intent, evidence: Evidence) -> ModelFa
 def _plan_model(
     model: ModelInput,
     share: Share,
-    place: GpuPlace | None,
+    places: Placement,
     memory_bytes: int | None,
     cores: int,
     limited: bool,
 ) -> ModelPlan:
-    if (engine := plan_engine(model)) is not None:
-        return engine
+    place, engine = places.models.get(model.facts.name), places.engines.get(model.facts.name)
+    if (planned := plan_engine(model, place, engine)) is not None:
+        return planned
     model, remarks = still_tuned(model, share.cores)
     split = split_cores(model, share, memory_bytes, place)
     batch = plan_batching(model, split.instances.value, split.threads.value, place)
@@ -242,8 +239,16 @@ def _plan_model(
         sequence=plan_sequence(model, batch, split.instances.value),
         decoupled=plan_decoupled(model),
         gpus=split.gpus,
-        gpu_bytes=place.memory.total if place is not None else 0,
+        gpu_bytes=_gpu_bytes(model, place),
     )
+
+
+def _gpu_bytes(model: ModelInput, place: GpuPlace | None) -> int:
+    """What it takes on each of its cards, 0 where that is not known."""
+    if place is None or model.tuned is None:
+        return place.memory.total if place is not None else 0
+    rows = max(model.tuned.max_batch_size, model.intent.most_rows)
+    return gpu_memory(model, rows, model.tuned.instances).total
 
 
 def _slots(model: ModelInput, split: Split, share: Share) -> Planned[int] | None:

@@ -37,14 +37,17 @@ def still_tuned(model: ModelInput, cores: int) -> tuple[ModelInput, tuple[Findin
         return model, ()
     name, now = model.facts.name, model.intent.wanted(model.clients.protocol)
     kept = False
-    if model.on_gpu:
-        message = f"{name} was tuned on a CPU, and the target has a GPU"
-    elif tuned.total_threads > cores:
+    if tuned.gpu != model.device:
+        on, has = _device(tuned.gpu), _device(model.device)
+        message = f"{name} was tuned on {on}, and the target has {has}"
+    elif model.on_gpu and tuned.wanted not in {None, now}:
+        message = f"{name} was tuned for {tuned.wanted}; it is to do {now}: tune it again"
+    elif tuned.total_threads > cores and not model.on_gpu:
         message = f"{name} was tuned for more cores than the {cores} that it has now"
     elif tuned.wanted not in {None, now}:
         kept, forecast = _holds(model, tuned, cores)
         message = f"{name} was tuned for {tuned.wanted}; it is to do {now}{forecast}"
-    elif tuned.cores not in {0, cores}:
+    elif tuned.cores not in {0, cores} and not model.on_gpu:
         kept, forecast = _holds(model, tuned, cores)
         message = f"{name} was tuned for {tuned.cores} cores and has {cores} now{forecast}"
     elif tuned.wanted is None and model.intent.has_goal:
@@ -55,6 +58,11 @@ def still_tuned(model: ModelInput, cores: int) -> tuple[ModelInput, tuple[Findin
     if not kept:
         model = replace(model, tuned=None)
     return model, (finding("TG317", Severity.WARNING, message),)
+
+
+def _device(card: str) -> str:
+    """A device in words."""
+    return {"": "a CPU", "GPU": "a GPU"}.get(card, f"a GPU of the type {card}")
 
 
 def _holds(model: ModelInput, tuned: Tuned, cores: int) -> tuple[bool, str]:

@@ -17,8 +17,9 @@ from tritongen.probe.workload import Load
 from tritongen.queueing import ClosedLoop, OpenLoop
 from tritongen.triton.address import Endpoint
 
-_VLLM = "vllm"
+_VLLM, _TRTLLM, _LLM_API = "vllm", "tensorrtllm", "llmapi"
 _INPUT, _OUTPUT = "text_input", "text_output"
+_LLM_API_TOKENS = "sampling_param_max_tokens"
 # Where a server's HTTP port is not known: that of gRPC was named.
 _UNKNOWN = "HOST:8000"
 # Chosen: a prompt and an answer of some sentences.
@@ -43,11 +44,13 @@ def refuse_language_model(server: ProbedServer, model: str, loads: Sequence[Load
 
 
 def language_engine(config: Mapping[str, object]) -> str:
-    """The backend of a model that answers a text with a text, empty for all others."""
+    """Whose requests a model takes that answers a text with a text, empty for all others."""
     if config.get("backend") == _VLLM:
         return _VLLM
-    texts = _named(config.get("input"), _INPUT) and _named(config.get("output"), _OUTPUT)
-    return "tensorrtllm" if texts else ""
+    inputs = config.get("input")
+    if not (_named(inputs, _INPUT) and _named(config.get("output"), _OUTPUT)):
+        return ""
+    return _LLM_API if _named(inputs, _LLM_API_TOKENS) else _TRTLLM
 
 
 def _named(tensors: object, name: str) -> bool:
@@ -87,6 +90,8 @@ def _payload(engine: str) -> str:
     """AIPerf's template of a request's JSON."""
     text, tokens = "{{ text|tojson }}", "{{ max_tokens|tojson }}"
     said: dict[str, object] = {"stream": True, "max_tokens": tokens}
+    if engine == _LLM_API:
+        said = {"streaming": True, _LLM_API_TOKENS: tokens}
     body: dict[str, object] = {_INPUT: text}
     body |= {"parameters": said} if engine == _VLLM else said
     # The two stand in the template without quotes: they become JSON when it is filled in.

@@ -24,6 +24,7 @@ from tritongen.triton.metrics import Metrics
 from tritongen.triton.server import own_implementation
 from tritongen.triton.server_state import StateStore
 from tritongen.triton.statistics import (
+    GpuUse,
     ModelStatistics,
     ServedConfig,
     ServerUse,
@@ -155,6 +156,8 @@ class Observer:
     configs: dict[str, ServedConfig]
     pid: int | None = None
     metrics: Metrics | None = None
+    # Whether its metrics may tell of GPUs: they did, or were not asked yet.
+    _gpus: bool = True
 
     def __post_init__(self) -> None:
         for config in list(self.configs.values()):
@@ -187,7 +190,15 @@ class Observer:
             pids = process_tree(self.pid)
             memory = sum(map(resident_bytes, pids))
             if pids:
-                return cpu_seconds(*pids), ServerUse(None, memory, "process")
+                return cpu_seconds(*pids), ServerUse(None, memory, "process", self._gpu_use())
         if self.metrics is not None:
             return None, self.metrics.use()
         return None, ServerUse()
+
+    def _gpu_use(self) -> GpuUse | None:
+        """Of a server whose memory and CPU are read from its processes."""
+        if self.metrics is None or not self._gpus:
+            return None
+        found = self.metrics.use().gpus
+        self._gpus = found is not None
+        return found

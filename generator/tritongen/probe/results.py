@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from shlex import quote
 
 from tritongen.probe.level import Run, throughput
@@ -225,7 +225,7 @@ def _use(run: Run) -> ServerUse:
     if before.cpu_s is None or after.cpu_s is None:
         return after.use
     cores = (after.cpu_s - before.cpu_s) / run.window_s
-    return ServerUse(cores, after.use.memory_bytes, after.use.source)
+    return replace(after.use, cpu_cores=cores)
 
 
 def _advice(

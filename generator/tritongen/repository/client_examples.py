@@ -13,6 +13,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.model.input_values import Values, ValueSource, parse_values
 from tritongen.model.tensors import DType
 from tritongen.repository.model_interface import (
+    LLM_API,
+    LLM_API_TOKENS,
     PROMPT,
     TEXT_INPUT,
     TEXT_OUTPUT,
@@ -114,6 +116,8 @@ def generate_body(engine: str, *, stream: bool) -> dict[str, Any]:
     if engine == VLLM:
         said = {"stream": stream, "temperature": 0, "max_tokens": _MAX_TOKENS}
         return {TEXT_INPUT: PROMPT, "parameters": said}
+    if engine == LLM_API:
+        return {TEXT_INPUT: PROMPT, LLM_API_TOKENS: _MAX_TOKENS, "streaming": stream}
     return {TEXT_INPUT: PROMPT, "max_tokens": _MAX_TOKENS, "stream": stream}
 
 
@@ -261,7 +265,9 @@ def _generation(model: ModelInterface) -> dict[str, Any]:
     text = {"type": "string"}
     said: dict[str, Any] = {TEXT_INPUT: text, "parameters": {"type": "object"}}
     if model.engine != VLLM:
-        said |= {"max_tokens": {"type": "integer", "minimum": 1}, "stream": {"type": "boolean"}}
+        own = generate_body(model.engine, stream=False)
+        kinds = {bool: {"type": "boolean"}, int: {"type": "integer", "minimum": 1}}
+        said |= {name: kinds[type(value)] for name, value in own.items() if type(value) in kinds}
     answer = _object({"model_name": {"const": model.name}, TEXT_OUTPUT: text}, (TEXT_OUTPUT,))
     refusal = _object({"error": text}, ("error",))
     example = generate_body(model.engine, stream=False)

@@ -19,7 +19,9 @@ from tritongen.system.sample_files import find_samples
 from tritongen.triton.messages import ModelMeta, TensorMeta
 from tritongen.triton.sample_tensors import read_rows
 
-VLLM = "vllm"
+VLLM, LLM_API = "vllm", "llmapi"
+# An input that TensorRT-LLM's LLM API has and its sets have not.
+LLM_API_TOKENS = "sampling_param_max_tokens"
 TEXT_INPUT, TEXT_OUTPUT = "text_input", "text_output"
 PROMPT = "What is an inference server?"
 # More elements than this do not fit a line that people read; they are made where they are sent.
@@ -178,7 +180,7 @@ def _as_language_model(model: ModelInterface, backend: str) -> ModelInterface:
         inputs = inputs if TEXT_INPUT in named else (asked, *inputs)
         outputs = outputs or (CallTensor(TEXT_OUTPUT, DType.BYTES, (-1,), (1,)),)
     decoupled = model.decoupled or backend == VLLM
-    engine = VLLM if backend == VLLM else "tensorrtllm"
+    engine = VLLM if backend == VLLM else LLM_API if LLM_API_TOKENS in named else "tensorrtllm"
     return replace(model, inputs=inputs, outputs=outputs, decoupled=decoupled, engine=engine)
 
 

@@ -274,9 +274,21 @@ def _locked(item: Outline, evidence: Mapping[str, ModelEvidence]) -> LockedModel
         threads=item.plan.threads.value,
         instances=item.instances,
         evidence=evidence[item.plan.name],
-        # Findings follow from the facts, in words that another version may word otherwise.
-        facts=replace(item.facts, findings=()),
+        facts=_kept(item.facts),
     )
+
+
+def _kept(facts: ModelFacts) -> ModelFacts:
+    """What holds everywhere: no findings, which another version may word otherwise, and no sizes.
+
+    A language model's weights may lie in a folder that the next machine does not have.
+    """
+    vllm, template = facts.vllm, facts.template
+    if vllm is not None:
+        vllm = replace(vllm, size=None)
+    if template is not None and template.engine is not None:
+        template = replace(template, engine=replace(template.engine, size=None))
+    return replace(facts, vllm=vllm, template=template, findings=())
 
 
 def digest(data: bytes) -> str:

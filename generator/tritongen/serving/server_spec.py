@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from tritongen.model.lock import Lock
 
 
-_VLLM = "vllm"
+_VLLM, _TRTLLM = "vllm", "tensorrtllm"
+# Of models in Python that run TensorRT-LLM: a parameter of theirs, and the file of its LLM API.
+_ENGINE_MARK, _LLM_API_FILES = '"gpt_model_path"', "[0-9]*/model.yaml"
 # Backends that serve nothing without a GPU.
-_ON_GPUS = frozenset({"tensorrt", "tensorrtllm", _VLLM})
+_ON_GPUS = frozenset({"tensorrt", _TRTLLM, _VLLM})
 # What their models take and give, these say when they load.
 _COMPLETING = frozenset({"dali", _VLLM})
 
@@ -129,20 +131,29 @@ class ServedRepository:
 
     @cached_property
     def backends(self) -> tuple[str, ...]:
-        """Triton backends that the models need."""
+        """Triton backends that the models need; TensorRT-LLM's libraries have their own image."""
         planned = self.lock.models if self.lock is not None else {}
         found = {
-            planned[name].backend if name in planned else _configured_backend(self.folder / name)
+            name: planned[name].backend
+            if name in planned
+            else _configured_backend(self.folder / name)
             for name in self.models
         }
-        return tuple(sorted(found - {""}))
+        needed = {
+            _TRTLLM if backend == "python" and _runs_trtllm(self.folder / name) else backend
+            for name, backend in found.items()
+        }
+        return tuple(sorted(needed - {""}))
 
     @property
     def complete(self) -> bool:
         """Whether `build` wrote every model's configuration, which Triton need not complete."""
         written = self.lock.written if self.lock is not None else {}
-        if _COMPLETING & set(self.backends):
+        backends = set(self.backends)
+        if _COMPLETING & backends:
             return False
+        if _TRTLLM in backends and any(_is_llm_api(self.folder / name) for name in self.models):
+            return False  # what its model.yaml says of batches and streams is read by completing
         return set(self.models) == {path.partition("/")[0] for path in written}
 
     @property
@@ -228,6 +239,21 @@ def _configured_backend(folder: Path) -> str:
     return next(known, "ensemble" if platform == "ensemble" else "")
 
 
+def _is_llm_api(folder: Path) -> bool:
+    """Whether a model is one of TensorRT-LLM's LLM API."""
+    return any((path.parent / "model.py").is_file() for path in folder.glob(_LLM_API_FILES))
+
+
+def _runs_trtllm(folder: Path) -> bool:
+    """Whether a model in Python runs an engine of TensorRT-LLM, or its LLM API."""
+    if _is_llm_api(folder):
+        return True
+    try:
+        return _ENGINE_MARK in config_text(folder / CONFIG_FILE)
+    except OSError:
+        return False
+
+
 def server_spec(store: StateStore, served: ServedRepository, options: UpOptions) -> ServerSpec:
     """What a runtime needs to serve the repository as it was planned.
 
@@ -274,7 +300,7 @@ def server_spec(store: StateStore, served: ServedRepository, options: UpOptions)
 
 def _kept(store: StateStore, served: ServedRepository, gpus: int) -> Iterator[tuple[Path, str]]:
     """Folders for what models fetch or make when they load: of the project, and in a container."""
-    if _VLLM in served.backends:
+    if {_VLLM, _TRTLLM} & set(served.backends):
         yield store.folder / "hub", HUB_CACHE
     if gpus and served.builds_engines:
         yield store.folder / "engines", ENGINE_CACHE

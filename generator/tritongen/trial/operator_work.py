@@ -34,8 +34,10 @@ _COSTLY_TYPES = frozenset(
      "Pow", "RMSNormalization", "Resize", "Selu", "Sigmoid", "SimplifiedLayerNormalization", "Sin",
      "SkipLayerNormalization", "Softmax", "Softplus", "Swish", "Tanh"}
 )  # fmt: skip
-# The usual window of a pooling operator; its size is not in its shapes.
-_WINDOW = 9
+# The usual windows of pooling and of LRN; their sizes are not in shapes.
+_WINDOW, _CHANNELS = 9, 5
+# Which input of a convolution has its weights: channels out, channels in of a group, window.
+_WEIGHTS = {"Conv": 1, "ConvInteger": 1, "FusedConv": 1, "QLinearConv": 3}
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 # Shapes, axes and indices are integers of at most so many bytes, and stay on the CPU.
 _SHAPE_BYTES = 64
@@ -90,10 +92,21 @@ def work_of(operator: Executed) -> Work:
     count = _MATRIX.get(operator.type)
     if count is not None:
         flops = round(count(operator.inputs, operator.outputs))
+        if _is_depthwise(operator):
+            return Work(other_flops=flops, other_bytes=moved, kernels=1)
         return Work(flops, moved, kernels=_steps(operator))
     if operator.type in _SELECTING:
         moved = min(moved, 2 * operator.written_bytes)
     return Work(other_flops=round(_other(operator)), other_bytes=moved, kernels=1)
+
+
+def _is_depthwise(operator: Executed) -> bool:
+    """Whether each channel is convolved by itself: nothing is shared, no matrix is multiplied."""
+    at = _WEIGHTS.get(operator.type)
+    if at is None:
+        return False
+    images, weights = operator.inputs[0], operator.inputs[at]
+    return len(images) > 2 and len(weights) > 2 and weights[1] == 1 and images[1] > 1
 
 
 def _size(dims: Sequence[int]) -> float:
@@ -115,6 +128,9 @@ def _other(operator: Executed) -> float:
         return sum(map(_size, operator.inputs[:1]))
     if name.endswith("Pool"):
         return _WINDOW * written
+    if name == "LRN":
+        # Squares of some channels, their sum, and a power, which is a logarithm and an exponential.
+        return (2 * _CHANNELS + 2 * _COSTLY) * written
     return written * (_COSTLY if name in _COSTLY_TYPES else 1)
 
 
@@ -167,11 +183,8 @@ def _attention(inputs: Sequence[Dims], outputs: Sequence[Dims]) -> float:
 
 
 _MATRIX: Mapping[str, Callable[[Sequence[Dims], Sequence[Dims]], float]] = {
-    "Conv": _convolution(1),
-    "ConvInteger": _convolution(1),
+    **{name: _convolution(at) for name, at in _WEIGHTS.items()},
     "DeformConv": _convolution(1),
-    "FusedConv": _convolution(1),
-    "QLinearConv": _convolution(3),
     "ConvTranspose": _transposed,
     "Gemm": _gemm,
     "QGemm": _gemm,

@@ -53,6 +53,12 @@ _MODEL_REASONS: tuple[tuple[str, str], ...] = (
     (r"configuration specified sequence control", "TG823"),
     (r"autofill failed for model|does not support batching while", "TG823"),
     (r"Unsupported ONNX Type", "TG110"),
+    # memory of a GPU, in the words of CUDA, of its libraries, of TensorRT, PyTorch and vLLM
+    (r"(?i)cuda( error:| runtime)? \(?out of memory|cuda failure 2\b", "TG832"),
+    (r"cudaErrorMemoryAllocation|CU(BLAS|DNN)_STATUS_ALLOC_FAILED|OutOfMemoryError", "TG832"),
+    (r"\bOutOfMemory \(|No available memory for the cache blocks", "TG832"),
+    (r"Free memory on device .* is less than desired GPU memory utilization", "TG832"),
+    (r"larger than the (available KV cache memory|maximum number of tokens that can be)", "TG832"),
     # the runtime refuses the file
     (r"locale with name:", "TG218"),
     (r"onnx runtime error", "TG822"),

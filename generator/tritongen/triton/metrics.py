@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 from tritongen.triton.address import Endpoint
 from tritongen.triton.http_channel import HttpChannel
-from tritongen.triton.statistics import MAX_COUNTER, ServerUse
+from tritongen.triton.statistics import MAX_COUNTER, GpuUse, ServerUse
 
 _TIMEOUT_S = 2.0  # Chosen: numbers of a level are good without it.
+# One sample of each for each GPU; no utilization of a MIG slice.
+_GPU_METRICS = (
+    "nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes",
+)  # fmt: skip
 
 # Possessive repeats keep no places to go back to, which took 160 times the page's size. A label's
 # name is tried from its begin alone, or one without an end would take the square of its length.
@@ -71,7 +75,24 @@ def metrics_page(endpoint: Endpoint, seconds: float) -> str | None:
 
 def parse_metrics(text: str) -> ServerUse:
     """Memory from a page; a share of the CPU says nothing where the machine's cores are unknown."""
+    gpus = gpu_use(text)
     for sample in metric_samples(text):
         if sample.name == "nv_cpu_memory_used_bytes":
-            return ServerUse(None, int(sample.value), "metrics")
-    return ServerUse()
+            return ServerUse(None, int(sample.value), "metrics", gpus)
+    return ServerUse(gpus=gpus)
+
+
+def gpu_use(text: str) -> GpuUse | None:
+    """What a page says of GPUs, None where it knows of none."""
+    found: dict[str, list[float]] = {}
+    for sample in metric_samples(text):
+        if sample.name in _GPU_METRICS and sample.value >= 0.0:
+            found.setdefault(sample.name, []).append(sample.value)
+    if not found:
+        return None
+    busy, used, whole = (found.get(name, []) for name in _GPU_METRICS)
+    return GpuUse(
+        sum(busy) / len(busy) if busy else None,
+        int(sum(used)) if used else None,
+        int(sum(whole)) if whole else None,
+    )

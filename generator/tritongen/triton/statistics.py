@@ -92,6 +92,21 @@ class ModelStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuUse:
+    """What Triton's metrics say of the GPUs that it sees, all of them together.
+
+    Attributes:
+        utilization: busy share, the mean over them, None where it is not told, as with MIG.
+        memory_bytes: that is taken, by whomever.
+        total_bytes: that they have.
+    """
+
+    utilization: Annotated[float | None, JsonKey("gpu_utilization"), Digits(3)] = None
+    memory_bytes: Annotated[int | None, JsonKey("gpu_memory_bytes")] = None
+    total_bytes: Annotated[int | None, JsonKey("gpu_memory_total_bytes")] = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerUse:
     """What the server's processes took during the level.
 
@@ -99,11 +114,13 @@ class ServerUse:
         cpu_cores: cores kept busy on average, None when not readable.
         memory_bytes: resident memory at the end, None when not readable.
         source: ``process`` (all processes of a local server) or ``metrics`` (the whole machine).
+        gpus: at the end, None where the server tells of none.
     """
 
     cpu_cores: Annotated[float | None, Digits(3)] = None
     memory_bytes: int | None = None
     source: Annotated[str, JsonKey("use_source")] = ""
+    gpus: GpuUse | None = None
 
 
 def served_config(model: str, config: Mapping[str, Any]) -> ServedConfig:

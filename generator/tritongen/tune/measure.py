@@ -169,7 +169,10 @@ class TaskRunner:
         with _pinned(self.server.cores), _watched(self.interference, pids):
             outcome = prober.run(task.load, self._conditions(subject, task))
         self.interrupted = outcome.interrupted
-        return self._read(outcome, subject.objective.percentile)
+        reading, error = self._read(outcome, subject.objective.percentile)
+        if reading is not None and subject.gpu:
+            reading = replace(reading, gpus=self.server.gpu_use())
+        return reading, error
 
     def _server_pids(self) -> tuple[int, ...]:
         endpoint = self.server.endpoint
@@ -304,7 +307,9 @@ def _reading(result: LevelResult, percentile: float) -> LoadReading:
 
 
 def _room(subject: Subject) -> int:
-    """Instances that may be loaded at once: what half of the free memory holds."""
+    """Instances that may be loaded at once: what half of the free memory holds, or a card."""
+    if subject.room:
+        return subject.room
     each = instance_memory(subject.evidence.trial, subject.facts.weight_bytes)
     return max(_MIN_INSTANCES, min(_MAX_INSTANCES, available_bytes() // 2 // each))
 

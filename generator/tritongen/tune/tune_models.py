@@ -11,6 +11,8 @@ from tritongen.model.evidence import Evidence, ModelEvidence, Served, Tuned
 from tritongen.model.lock import Lock, LockedModel, server_of
 from tritongen.model.progress import silent
 from tritongen.planner import left_out, model_inputs, plan_serving
+from tritongen.planner.context import ModelInput
+from tritongen.planner.engine_models import has_engine
 from tritongen.repository.build import BuildMode, BuildOptions, build
 from tritongen.repository.compare import DifferenceKind
 from tritongen.repository.gather_evidence import Gathered, gather_evidence, trial_policy
@@ -19,6 +21,7 @@ from tritongen.repository.project import Project
 from tritongen.repository.render_repository import CONFIG_FILE, make_lock, outline, render_models
 from tritongen.repository.write_repository import apply_change, build_lock, recover
 from tritongen.system.machine import own_cpus, read_cpus
+from tritongen.triton.server import RuntimeName
 from tritongen.tune.search.co_location import side_by_side
 from tritongen.tune.search.objective import parse_goal
 from tritongen.tune.tune_options import TuneOptions
@@ -128,31 +131,29 @@ def make_subjects(
         InvalidInputError: TG306, none of them can be served; TG305.
     """
     known = tuple(facts for facts in project.models if facts.name in gathered.evidence.models)
-    shares = model_inputs(known, project.intent, gathered.evidence, _cores(project, options))
-    here = len(own_cpus())
+    cores, here = _cores(project, options), len(own_cpus())
+    shares = model_inputs(known, project.intent, gathered.evidence, cores)
     notes = []
     found = []
     for model, share in shares:
         name = model.facts.name
         if options.models and name not in options.models:
             continue
-        if model.gpus and "GPU" in model.backend.kinds:
-            notes.append(f"{name} is served on a GPU; tune measures on CPUs only")
-            continue
-        if model.intent.sequence is not None:
-            notes.append(f"{name} keeps state between requests; tune measures independent ones")
+        if why := _not_measured(model, options):
+            notes.append(f"{name} {why}")
             continue
         fixed = sorted(_SEARCHED & set(model.intent.overlay))
         if fixed:
             notes.append(
                 f"{name}'s overlay fixes {', '.join(fixed)}: candidates differ only in the rest"
             )
-        if share > here:
+        if share > here and not model.on_gpu:
             notes.append(
                 f"{name} has {share} cores on the target and was tuned on the {here} that are here"
             )
         evidence = gathered.evidence.models[name]
-        found.append(make_subject(model, project.intent, evidence, min(share, here), options))
+        used = min(cores if model.on_gpu else share, here)
+        found.append(make_subject(model, project.intent, evidence, used, options))
     missing = [name for name in options.models if name not in {item.name for item in found}]
     unwanted = (name for name in missing if not project.intent.of(name).serve)
     notes += [f"{name} is not tuned: tritongen.yaml leaves it out on purpose" for name in unwanted]
@@ -167,6 +168,17 @@ def make_subjects(
         )
     found.sort(key=lambda subject: (-subject.cores, subject.name))
     return tuple(found), tuple(notes)
+
+
+def _not_measured(model: ModelInput, options: TuneOptions) -> str:
+    """Why a model is none to tune; empty where it is one."""
+    if has_engine(model.facts):
+        return "is served by an engine or a pipeline of its own, which has its own settings"
+    if model.on_gpu and options.runtime is not RuntimeName.DOCKER:
+        return "is served on a GPU; `tune --runtime docker`, on a machine with one, measures it"
+    if model.intent.sequence is not None:
+        return "keeps state between requests; tune measures independent ones"
+    return ""
 
 
 def _nothing(results: Sequence[TunedModel]) -> EnvironmentProblem:

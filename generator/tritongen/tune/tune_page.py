@@ -22,7 +22,13 @@ from tritongen.queueing import ClosedLoop, Loop, OpenLoop
 from tritongen.system.files import write_atomic
 from tritongen.tune.search.standings import Measurement
 from tritongen.tune.search.tuner import Evaluated
-from tritongen.tune.tune_result import TunedModel, TuneReport, gain_sentence, rates_sentence
+from tritongen.tune.tune_result import (
+    TunedModel,
+    TuneReport,
+    gain_sentence,
+    gpu_sentence,
+    rates_sentence,
+)
 
 _BAR, _ROW = 14, 26
 _LABEL_LEFT = 130
@@ -55,6 +61,7 @@ def _section(model: TunedModel) -> dict[str, object]:
         "model": model,
         "gain": gain_sentence(model),
         "rates": rates_sentence(model),
+        "gpus": gpu_sentence(model),
         "charts": (_scatter(model, measured), _bars(measured)) if measured else (),
         "measured": [row for row in rows if row[0] != "predicted"],
         "predicted": [row for row in rows if row[0] == "predicted"],

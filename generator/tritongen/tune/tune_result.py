@@ -8,8 +8,9 @@ from tritongen.model.client_protocol import ClientProtocol
 from tritongen.model.evidence import Cost, Served, ServedRate, Tuned
 from tritongen.model.findings import Finding
 from tritongen.model.intent import ModelIntent
-from tritongen.planner.context import show_figure
+from tritongen.planner.context import mebibytes, show_figure
 from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.triton.statistics import GpuUse
 from tritongen.tune.search.co_location import CoLocationForecast
 from tritongen.tune.search.judge import RaceVerdict
 from tritongen.tune.search.measurement_records import History, Purpose, elapsed_s
@@ -59,6 +60,8 @@ class TunedModel:
         protocol: what requests travelled by.
         kept: whether what the repository holds stays, since nothing is better.
         measured_on: whose backend figures are of where it is not NVIDIA's, else empty.
+        gpu: card that it was tuned on, empty for CPUs.
+        gpu_use: by candidate, at its busiest.
     """
 
     name: str
@@ -85,6 +88,8 @@ class TunedModel:
     protocol: ClientProtocol = ClientProtocol.HTTP
     kept: bool = False
     measured_on: str = ""
+    gpu: str = ""
+    gpu_use: Mapping[Candidate, GpuUse] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
@@ -94,7 +99,8 @@ class TunedModel:
     @property
     def tuned(self) -> Tuned:
         """The choice as the lock records it."""
-        chosen = self.choice.candidate.tuned(self.goal_text, self._numbers(), self.cores)
+        numbers = self._numbers()
+        chosen = self.choice.candidate.tuned(self.goal_text, numbers, self.cores, self.gpu)
         wanted = self.intent.wanted(self.protocol)
         return replace(chosen, wanted=wanted, measured_on=self.measured_on)
 
@@ -135,8 +141,8 @@ class TunedModel:
             cpu: name of the processor.
         """
         calibration = self.calibration
-        if calibration is None:
-            return None
+        if calibration is None or self.gpu:
+            return None  # times of a GPU are none of a machine's cores
         # A plan is for requests that come at rates.
         slower, pauses = calibration.at_rates, calibration.pauses
         costs = tuple(
@@ -235,8 +241,34 @@ def result_of(
         wall_s=elapsed_s(tuner.history),
         calibration=tuner.calibration() if tuner.race is not None else None,
         sweep=swept(tuner.history, choice.candidate),
+        gpu=subject.gpu,
+        gpu_use=_gpu_use(tuner.history),
     )
     return replace(result, sentence=_sentence(result))
+
+
+def _gpu_use(history: History) -> dict[Candidate, GpuUse]:
+    """The busiest moment of each candidate's measurements, the baseline's left out."""
+    found: dict[Candidate, GpuUse] = {}
+    for record in history:
+        use = record.reading.gpus if record.reading is not None else None
+        if use is None or record.task.purpose is Purpose.BASELINE:
+            continue
+        known = found.get(record.task.candidate)
+        if known is None or (use.utilization or 0.0) > (known.utilization or 0.0):
+            found[record.task.candidate] = use
+    return found
+
+
+def gpu_sentence(result: TunedModel) -> str:
+    """How busy the choice keeps the GPUs, for people; empty without any."""
+    use = result.gpu_use.get(result.choice.candidate)
+    if use is None:
+        return ""
+    parts = [f"busy for {use.utilization:.0%}"] if use.utilization is not None else []
+    if use.memory_bytes is not None:
+        parts.append(f"{mebibytes(use.memory_bytes)} of their memory taken")
+    return f"GPUs: {', '.join(parts)}" if parts else ""
 
 
 def _failures(history: History) -> tuple[str, ...]:

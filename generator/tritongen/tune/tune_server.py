@@ -28,8 +28,10 @@ from tritongen.triton.address import Endpoint
 from tritongen.triton.control import ServerControl
 from tritongen.triton.http_client import HttpClient
 from tritongen.triton.load_reasons import clean
+from tritongen.triton.metrics import Metrics
 from tritongen.triton.server import Endpoints, RuntimeName
 from tritongen.triton.server_state import StateStore
+from tritongen.triton.statistics import GpuUse
 from tritongen.tune.tune_options import TuneOptions
 from tritongen.tune.tuned_model import Loadable
 
@@ -87,6 +89,7 @@ class PrivateServer:
         release: Triton release that is planned for.
         options: with runtime, image and wheel.
         protocol: of the requests that are measured.
+        gpus: that the models need.
         progress: told of downloads and of the start.
     """
 
@@ -97,6 +100,7 @@ class PrivateServer:
     options: TuneOptions
     protocol: ClientProtocol = ClientProtocol.HTTP
     progress: Progress | None = None
+    gpus: int = 0
     cores: Cores = field(default_factory=lambda: Cores((0,), (0,)))
     runtime: RuntimeName = RuntimeName.EMBEDDED
     version: str = ""
@@ -152,6 +156,11 @@ class PrivateServer:
     def alive(self) -> bool:
         """Whether the server runs."""
         return self._running is not None and self._running.server.alive()
+
+    def gpu_use(self) -> GpuUse | None:
+        """What the server's metrics say of its GPUs now."""
+        metrics = self.endpoints.metrics
+        return Metrics(Endpoint.parse(metrics)).use().gpus if metrics else None
 
     def last_words(self) -> str:
         """Why the server ended; empty while it runs, or when nobody knows."""
@@ -297,6 +306,7 @@ class PrivateServer:
             auto_complete=False,
             release=self.release,
             shared_memory_bytes=_SHARED_MEMORY,
+            gpus=self.gpus,
         )
 
 

@@ -11,6 +11,8 @@ from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.serving_plan import ModelPlan, Planned, Reason, ServingPlan, Source
 from tritongen.planner import plan_serving
 from tritongen.planner.context import CLIENT_ROWS, ModelInput
+from tritongen.planner.gpu_memory import gpu_memory, room_of
+from tritongen.planner.gpu_rows import MAX_GPU_ROWS
 from tritongen.planner.instances import fitting_instances
 from tritongen.planner.model_settings import reads_arena
 from tritongen.planner.tuned_choice import still_tuned
@@ -24,6 +26,8 @@ from tritongen.tune.tune_options import TuneOptions
 _DEFAULT_BATCH = 4
 # Running operators side by side is tried where the trial found it at least nearly as fast.
 _PARALLEL_SLACK = 1.10
+# Instances on a GPU beyond these rarely pay; Model Analyzer looks at five at most.
+_MAX_GPU_INSTANCES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Subject:
         baseline: the auto-completed configuration.
         prior: service times of the trial, None without.
         variant: that stands in for the model, empty for what is served.
+        gpu: card that it runs on, empty for CPUs.
+        room: instances that a card holds at once, 0 where CPUs are what counts.
     """
 
     facts: ModelFacts
@@ -57,6 +63,8 @@ class Subject:
     baseline: Candidate
     prior: ServiceTimes | None
     variant: str = ""
+    gpu: str = ""
+    room: int = 0
 
     @property
     def name(self) -> str:
@@ -87,6 +95,8 @@ def make_subject(
             not fit the cores.
     """
     space, goal = _space(model, intent, cores), options.goal_of(model.facts.name)
+    if model.on_gpu:
+        space = _on_gpu(model, space)
     untuned = replace(evidence, tuned=None)
     holds = still_tuned(model, cores)[0].tuned
     known = replace(holds, wanted=None, cores=0) if holds is not None else None
@@ -107,7 +117,9 @@ def make_subject(
         planned(replace(evidence, tuned=known)),
         planned(untuned),
         _baseline(model, intent, untuned, cores),
-        _prior(evidence, cores),
+        None if model.on_gpu else _prior(evidence, cores),
+        gpu=model.device,
+        room=_room(model, space) if model.on_gpu else 0,
     )
 
 
@@ -154,6 +166,33 @@ def _space(model: ModelInput, intent: Intent, cores: int) -> SearchSpace:
     )
 
 
+def _on_gpu(model: ModelInput, space: SearchSpace) -> SearchSpace:
+    """The space of a model on a GPU: a thread feeds each instance, and memory is the card's."""
+    batched, own = space.max_batch > 1, model.intent.instances
+    most = model.limited(MAX_GPU_ROWS) if batched else 1
+    return replace(
+        space,
+        max_batch=max(1, most),
+        parallel=(),
+        arena_test=False,
+        max_instances=own or min(_MAX_GPU_INSTANCES, max(1, _fitting(model, 1))),
+        fixed_threads=1,
+    )
+
+
+def _fitting(model: ModelInput, rows: int) -> int:
+    """Instances of so many rows that a card holds; a few where its memory is not known."""
+    room = room_of(model.gpu) if model.gpu is not None else None
+    if room is None:
+        return _MAX_GPU_INSTANCES
+    return room // max(1, gpu_memory(model, rows, 1).total)
+
+
+def _room(model: ModelInput, space: SearchSpace) -> int:
+    """Instances that stay loaded beside each other while they are compared."""
+    return max(_MAX_GPU_INSTANCES, _fitting(model, space.max_batch))
+
+
 def _batchable(model: ModelInput) -> bool:
     """Whether rows of different requests may share an execution."""
     own = model.intent
@@ -197,12 +236,13 @@ def _baseline(model: ModelInput, intent: Intent, evidence: ModelEvidence, cores:
     """The auto-completed configuration: its count of instances, each with threads for all cores."""
     completes = "max_batch_size" in model.backend.completes and model.syntactic_batch
     wanted = Candidate(1, 1, _DEFAULT_BATCH, 0) if completes else Candidate(1, 1)
-    plan = _plan(model.facts, intent, replace(evidence, tuned=wanted.tuned("", {})), cores)
+    chosen = wanted.tuned("", {}, gpu=model.device)
+    plan = _plan(model.facts, intent, replace(evidence, tuned=chosen), cores)
     found = plan.models[0]
     size = found.max_batch_size.value
-    return Candidate(
-        model.backend.default_cpu_instances, cores, size, 0 if found.batching is not None else None
-    )
+    # On a GPU Triton makes one instance, and CPU threads are nobody's choice.
+    usual = (1, 1) if model.on_gpu else (model.backend.default_cpu_instances, cores)
+    return Candidate(*usual, size, 0 if found.batching is not None else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +278,8 @@ def loadable(
 
     asked = replace(candidate, instances=1, threads=1) if default else candidate
     # Calibration may ask for fewer instances than the user fixed; the thread rule holds anyway.
-    evidence = replace(subject.evidence, tuned=asked.tuned("", {}, subject.cores))
+    chosen = asked.tuned("", {}, subject.cores, subject.gpu)
+    evidence = replace(subject.evidence, tuned=chosen)
     plan = _plan(subject.facts, subject.intent, evidence, subject.cores)
     rendered = render_models(plan, (subject.facts,))[0]
     message = rendered.config.message

@@ -133,6 +133,7 @@ class TuningRun:
             options=options,
             protocol=self.protocol,
             progress=told.download,
+            gpus=project.intent.target.gpus if any(one.gpu for one in subjects) else 0,
         )
         self._bench = TaskRunner(self.server, options.seed, self._clock)
 

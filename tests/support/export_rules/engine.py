@@ -27,6 +27,7 @@ def check_engine(
         yield from _update(path, where, entry.get("deploy") or {})
         if name in known:
             yield from _server(path, where, entry, known[name])
+            yield from _owned(path, where, entry, document["services"], known[name])
 
 
 def _error(code: str, message: str, path: str, field: str) -> Finding:
@@ -54,7 +55,13 @@ def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -
         environment=environment,
         shared_bytes=shared,
         command=command,
+        gpus=_gpus(entry),
+        kept=_kept(entry),
     )
+    ulimits = {name: int(size) for name, size in (entry.get("ulimits") or {}).items()}
+    if ulimits != dict(service.container.ulimits):
+        message = f"{where} runs under {ulimits}, the server under {service.container.ulimits}"
+        yield _error("TG764", message, path, f"{where}.ulimits")
     grace = seconds_of(entry.get("stop_grace_period", ""))
     if grace is None or grace <= _TRITON_GRACE_S:
         message = f"{where} is killed before Triton's {_TRITON_GRACE_S} s for requests in flight"
@@ -64,6 +71,48 @@ def _server(path: str, where: str, entry: Mapping[str, Any], service: Service) -
         _read_only_models(mount) for mount in entry.get("volumes") or ()
     ):
         message = f"{where} does not mount the repository read-only at /models"
+        yield _error("TG756", message, path, f"{where}.volumes")
+
+
+def _gpus(entry: Mapping[str, Any]) -> float:
+    """That Compose or Swarm gives a service."""
+    resources = (entry.get("deploy") or {}).get("resources") or {}
+    asked = resources.get("reservations") or {}
+    devices = [
+        device["count"]
+        for device in asked.get("devices") or ()
+        if device.get("driver") == "nvidia" and device.get("capabilities") == ["gpu"]
+    ]
+    kinds = [one["discrete_resource_spec"] for one in asked.get("generic_resources") or ()]
+    devices += [kind["value"] for kind in kinds if kind.get("kind") == "NVIDIA-GPU"]
+    return float(sum(devices))
+
+
+def _kept(entry: Mapping[str, Any]) -> set[str]:
+    """Folders of a service that outlive its containers."""
+    mounts = [one for one in entry.get("volumes") or () if isinstance(one, dict)]
+    return {str(one.get("target")) for one in mounts if one.get("type") == "volume"}
+
+
+def _owned(
+    path: str,
+    where: str,
+    entry: Mapping[str, Any],
+    services: Mapping[str, Mapping[str, Any]],
+    service: Service,
+) -> Iterator[Finding]:
+    """Whether the server's user may write to its volumes, which an engine makes root's."""
+    kept = _kept(entry)
+    owner = ["chown", service.container.user]
+    given = {
+        str(folder)
+        for one in services.values()
+        if list(one.get("entrypoint") or ())[:2] == owner and "CHOWN" in one.get("cap_add", ())
+        for folder in one["entrypoint"][2:]
+        if folder in _kept(one)
+    }
+    if kept - given:
+        message = f"{where} may not write to {', '.join(sorted(kept - given))}"
         yield _error("TG756", message, path, f"{where}.volumes")
 
 

@@ -153,7 +153,18 @@ def _triton(
         environment=environment,
         shared_bytes=_shared(box, volumes),
         command=[*(box.get("command") or ()), *(box.get("args") or ())],
+        gpus=quantity(limits.get("nvidia.com/gpu", 0)) or 0.0,
+        kept=[
+            str(mount.get("mountPath"))
+            for mount in box.get("volumeMounts") or ()
+            if "persistentVolumeClaim" in volumes.get(mount.get("name"), {})
+            and not mount.get("readOnly")
+        ],
     )
+    patience = (box.get("startupProbe") or {}).get("failureThreshold", 0)
+    if patience < service.container.health.start_s:
+        message = f"{where} is restarted while its models are still fetched"
+        yield _error("TG758", message, path, f"{where}.startupProbe")
 
 
 def _content(

@@ -7,6 +7,7 @@ import pytest
 from support.engine_models import (
     DALI,
     DALI_PIPELINE,
+    LLM_API,
     TRTLLM_TEMPLATES,
     VLLM,
     VLLM_CONFIG,
@@ -257,3 +258,37 @@ def test_fields_that_tensorrt_alone_reads(config, found):
     view = model_view("m", config, files=("1/model.plan", "1/model.py"))
     told = lint((view,), context(gpus=1))
     assert [item.code for item in told if item.severity is not Severity.INFO] == found
+
+
+def test_a_model_of_the_llm_api_raises_no_alarm(tmp_path):
+    assert told(write(tmp_path, LLM_API), gpus=1) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "code", "words"),
+    [
+        ("config.pbtxt", "count: 1", "count: 2", "TG543", "onto the same GPUs"),
+        ("1/model.yaml", "tensor_parallel_size: 1", "tensor_parallel_size: 4", "TG543", "over 4"),
+        ("1/model.yaml", "tensor_parallel_size: 1", "tensor_parallel_size: 0", "TG152", "from 1"),
+        ("1/model.yaml", "  decoupled: false\n", "", "TG152", "triton_config.decoupled"),
+        ("config.pbtxt", 'backend: "python"', 'backend: "python"\nmax_batch_size: 8', "TG546", "8"),
+    ],
+)  # fmt: skip
+def test_a_planted_mistake_of_the_llm_api(tmp_path, path, old, new, code, words):
+    path = f"tensorrt_llm/{path}"
+    texts = LLM_API | {path: LLM_API[path].replace(old, new, 1)}
+    found = told(write(tmp_path, texts), gpus=2)
+    assert {item[1] for item in found} == {code}
+    assert words in found[0][3] or code == "TG546"
+
+
+def test_gpus_of_each_instance_hold_the_split(tmp_path):
+    path = "tensorrt_llm/config.pbtxt"
+    given = 'parameters { key: "gpu_device_ids" value: { string_value: "0;1" } }\n'
+    texts = LLM_API | {path: LLM_API[path].replace("count: 1", "count: 2") + given}
+    assert told(write(tmp_path, texts), gpus=2) == []
+    once, twice = "pipeline_parallel_size: 1", "pipeline_parallel_size: 2"
+    yaml = texts["tensorrt_llm/1/model.yaml"].replace(once, twice)
+    write(tmp_path, {"tensorrt_llm/1/model.yaml": yaml})
+    (fault,) = told(tmp_path, gpus=2)
+    assert (fault[1], "lists 1, 1" in fault[3]) == ("TG543", True)

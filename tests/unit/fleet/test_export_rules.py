@@ -8,10 +8,20 @@ from typing import Any
 
 import pytest
 
-from support.exports import DROP, deployment, faults, planted, refused, rendered, service
+from support.exports import (
+    DROP,
+    deployment,
+    faults,
+    language_model,
+    planted,
+    refused,
+    rendered,
+    service,
+)
 from tritongen.fleet.export.deployment import Replicas
 from tritongen.fleet.export.targets import TARGETS
 from tritongen.model.findings import Finding, Severity
+from tritongen.model.kept_folders import HUB_CACHE
 
 HPA = "overlays/autoscale-hpa/hpa.yaml"
 KEDA = "overlays/autoscale-keda/scaledobject.yaml"
@@ -181,6 +191,76 @@ PLANTED: tuple[tuple[str, str, Any, str], ...] = (
     ("azureml", f"{RULES}.capacity.maximum", "60", "TG761"),
     ("azureml", f"{RULES}.capacity.default", DROP, "TG761"),
 )
+
+
+LANGUAGE = language_model()
+CLUSTERS = ("kubernetes", "keda", "kserve")
+LANGUAGE_PLANTED: tuple[tuple[str, str, Any, str], ...] = (
+    ("compose", f"{COMPOSE}.volumes.1", DROP, "TG756"),
+    ("compose", f"{COMPOSE}-cache.cap_add", [], "TG756"),
+    ("compose", f"{COMPOSE}-cache.entrypoint.1", "0:0", "TG756"),
+    ("compose", f"{COMPOSE}.ulimits.memlock", DROP, "TG764"),
+    ("compose", f"{COMPOSE}.shm_size", 64 << 20, "TG765"),
+    ("compose", f"{COMPOSE}.deploy.resources.reservations.devices.0.count", 1, "TG761"),
+    ("compose", "compose.yaml#0.volumes.vision-hub", DROP, "TG756"),
+    ("swarm", f"{STACK}.volumes.3", DROP, "TG756"),
+    ("swarm", f"{STACK}-cache", {}, "TG756"),
+    ("swarm", f"{STACK}.deploy.resources.reservations.generic_resources", [], "TG761"),
+    ("swarm", f"{STACK}.ulimits.memlock", 64, "TG764"),
+    ("kubernetes", f"{BOX}.volumeMounts.3", DROP, "TG756"),
+    ("kubernetes", f"{BOX}.resources.limits.[nvidia.com/gpu]", DROP, "TG761"),
+    ("kubernetes", f"{BOX}.startupProbe.failureThreshold", 300, "TG758"),
+    ("kserve", f"{KSERVE}.model.resources.limits.[nvidia.com/gpu]", "1", "TG761"),
+    ("kserve", f"{KSERVE}.model.startupProbe.failureThreshold", 300, "TG758"),
+)
+
+
+@pytest.mark.parametrize("target", ["compose", "swarm", *CLUSTERS])
+def test_a_language_model_keeps_what_it_has_fetched(target):
+    assert faults(rendered(target, LANGUAGE), LANGUAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "value", "code"),
+    LANGUAGE_PLANTED,
+    ids=[f"{path}={'gone' if value is DROP else value}" for _, path, value, _ in LANGUAGE_PLANTED],
+)
+def test_planted_errors_of_language_models_are_found(target, path, value, code):
+    found = faults(planted(rendered(target, LANGUAGE), path, value), LANGUAGE)
+    assert code in {item.code for item in found}
+
+
+@pytest.mark.parametrize("target", ["compose", "swarm", *CLUSTERS])
+def test_a_server_that_came_before_its_cache_ends_and_is_started_again(target):
+    texts = [file.text for file in TARGETS[target].files(LANGUAGE)]
+    assert any(f"test -w {HUB_CACHE} || " in text for text in texts)
+    assert not any("test -w" in file.text for file in TARGETS["azureml"].files(LANGUAGE))
+
+
+def test_a_claim_holds_the_cache_of_all_pods():
+    for target in CLUSTERS:
+        files = rendered(target, LANGUAGE)
+        (claim,) = files["cache.yaml"]
+        assert claim["spec"]["resources"]["requests"]["storage"] == "120Gi"
+        assert "cache.yaml" in files["kustomization.yaml"][0]["resources"]
+        assert "cache.yaml" not in rendered(target)
+
+
+def test_with_gpus_kserve_keeps_a_fixed_number():
+    assert refused("kserve", LANGUAGE) == []
+    (served,) = rendered("kserve", LANGUAGE)["inferenceservice.yaml"]
+    predictor = served["spec"]["predictor"]
+    assert predictor["minReplicas"] == predictor["maxReplicas"] == 6
+    assert "scaleMetric" not in predictor
+
+
+def test_a_token_of_the_hub_is_nowhere_written_down():
+    (compose,) = rendered("compose", LANGUAGE)["compose.yaml"]
+    assert "${HF_TOKEN:-}" in compose["services"]["vision"]["environment"].values()
+    pod = rendered("kubernetes", LANGUAGE)["deployment.yaml"][0]["spec"]["template"]["spec"]
+    (token,) = [one for one in pod["containers"][0]["env"] if one["name"] == "HF_TOKEN"]
+    reference = token["valueFrom"]["secretKeyRef"]
+    assert reference == {"name": "shop-hub", "key": "token", "optional": True}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -11,12 +11,10 @@ from tritongen.errors import InvalidInputError
 from tritongen.fleet import plan_fleet
 from tritongen.fleet.plan_fleet import (
     PlanOptions,
-    changed_models,
     known_intent,
     plan_time_zone,
-    read_plan,
-    stale_plan,
 )
+from tritongen.fleet.stored_plan import changed_models, read_plan, stale_plan
 from tritongen.model.business import Business, Cloud, Pattern
 from tritongen.model.evidence import Cost, Evidence, ModelEvidence, Trial
 from tritongen.model.facts import ModelFormat

@@ -20,6 +20,8 @@ from tritongen.model.evidence import (
 )
 from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent, Target
+from tritongen.model.serving_plan import InstanceKind
+from tritongen.model.target_gpu import TargetGpu
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner import plan_serving
 
@@ -172,3 +174,51 @@ def test_a_peak_beyond_the_front_end_is_told_though_executions_keep_up():
     assert "cores busy, 0.05 ms of each in the server itself; the plan has 1" in told(None)[0]
     assert "0.1 ms of each in the server itself" in told(SERVED)[0]
     assert told(replace(SERVED, front_end_ms=0.001)) == []
+
+
+def on_gpu(card, target):
+    """The plan of a choice that was tuned on a card, and what it says of the choice."""
+    choice = replace(tuned(cores=8), instances=2, threads=1, max_batch_size=16, gpu=card)
+    choice = replace(choice, queue_delay_us=0)
+    gpu = TargetGpu(target) if target else None
+    intent = Intent(Target(cpus=8, gpus=1, gpu=gpu), models={"m": WANTED})
+    evidence = Evidence({"m": ModelEvidence((), TRIAL, choice)})
+    plan = plan_serving((FACTS,), intent, evidence, budget_of_limit(8)).models[0]
+    return plan, [item.message for item in plan.findings if item.code == "TG317"]
+
+
+@pytest.mark.parametrize(("card", "target"), [("T4", "T4"), ("GPU", "")])
+def test_what_was_tuned_on_a_card_is_for_that_card(card, target):
+    plan, told = on_gpu(card, target)
+    assert told == []
+    assert (plan.instances.value, plan.max_batch_size.value, plan.kind.value) == (
+        2, 16, InstanceKind.GPU
+    )  # fmt: skip
+    assert f"on {card}" in plan.instances.reason.sentence
+
+
+def test_memory_is_that_of_the_tuned_choice():
+    weights = replace(FACTS, weight_bytes=2**30)
+    choice = replace(tuned(), instances=3, threads=1, max_batch_size=4, gpu="T4", cores=0)
+    intent = Intent(Target(cpus=8, gpus=1, gpu=TargetGpu("T4")), models={"m": WANTED})
+    evidence = Evidence({"m": ModelEvidence((), TRIAL, choice)})
+    plan = plan_serving((weights,), intent, evidence, budget_of_limit(8))
+    assert plan.models[0].gpu_bytes >= 3 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("card", "target", "words"),
+    [
+        ("T4", "L4", "was tuned on a GPU of the type T4, and the target has a GPU of the type L4"),
+        ("GPU", "L4", "was tuned on a GPU, and the target has a GPU of the type L4"),
+    ],
+)
+def test_what_was_tuned_on_another_card_is_not(card, target, words):
+    plan, (told,) = on_gpu(card, target)
+    assert words in told
+    assert plan.instances.value == 1
+
+
+def test_what_was_tuned_on_a_gpu_is_not_for_a_cpu():
+    _, (told,) = planned(choice=replace(tuned(), gpu="T4"))
+    assert "was tuned on a GPU of the type T4, and the target has a CPU" in told

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -27,6 +28,7 @@ from tritongen.probe.report.tables import (
 from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import LevelVerdict
 from tritongen.queueing import ClosedLoop, OpenLoop
+from tritongen.triton.statistics import GpuUse
 
 ENVIRONMENT = Environment(
     "2026-01-01T00:00:00Z",
@@ -184,6 +186,25 @@ def test_details_tell_reason_parts_and_client():
     assert "queue 100 µs" in text
     assert "12.5 µs of CPU a request" in text
     assert "late by" in text
+
+
+def on_gpus(gpus):
+    """A level of a server with GPUs."""
+    level = a_level()
+    assert level.attribution is not None
+    use = replace(level.attribution.use, gpus=gpus)
+    return replace(level, attribution=replace(level.attribution, use=use))
+
+
+def test_gpus_of_the_server_are_told():
+    both = on_gpus(GpuUse(0.834, 21 << 30, 46 << 30))
+    assert "GPU 83%, 21,504 of 47,104 MiB of GPU memory" in "\n".join(details(both))
+    server = document(ENVIRONMENT, [both])["levels"][0]["server"]
+    assert server["gpu_utilization"] == 0.834
+    assert server["gpu_memory_bytes"] == 21 << 30
+    assert server["gpu_memory_total_bytes"] == 46 << 30
+    alone = document(ENVIRONMENT, [a_level()])["levels"][0]["server"]
+    assert not any(key.startswith("gpu") for key in alone)
 
 
 def test_the_live_line():

@@ -7,6 +7,7 @@ import pytest
 
 from support.engine_models import (
     DALI_PIPELINE,
+    LLM_API,
     TRTLLM_TEMPLATES,
     TRTLLM_VALUES,
     VLLM,
@@ -17,6 +18,7 @@ from tritongen.config.pbtxt import parse_config
 from tritongen.errors import InvalidInputError
 from tritongen.model.findings import Severity
 from tritongen.model.kept_folders import HUB_CACHE
+from tritongen.model.lock import CONTEXT_BYTES
 from tritongen.repository.check import check_repository
 from tritongen.repository.client_examples import Language, client_example
 from tritongen.repository.lock_file import read_lock
@@ -92,7 +94,8 @@ def test_reasons_are_told(tmp_path):
     found = explain("opt", models=tmp_path / "models", repository=repository)
     told = {item.field: item.reason.sentence for item in found.values}
     assert "takes 0.5 of a GPU's memory" in told["instance_group[0].count"]
-    assert "KIND_GPU would show it one" in told["instance_group[0].kind"]
+    assert "takes a single GPU" in told["instance_group[0].kind"]
+    assert "each of 2 GPUs" in told["instance_group[0].gpus"]
     assert "takes no batches" in told["max_batch_size"]
 
 
@@ -234,3 +237,68 @@ def test_the_ensemble_of_a_set_is_asked_in_its_own_words(tmp_path):
     text = client_example(model, Language.CURL, "http", "localhost:8000")
     assert '"max_tokens": 128, "stream": true' in text
     assert "parameters" not in text
+
+
+def test_an_engine_of_one_gpu_is_pinned_to_each_of_two(tmp_path):
+    repository = built(tmp_path, {"opt/model.json": VLLM["opt/1/model.json"]}, TWO_GPUS)
+    (group,) = config(repository, "opt").instance_group
+    assert (group.kind, group.count, list(group.gpus)) == (1, 1, [0, 1])
+    assert clean(repository)
+
+
+def test_engines_share_the_cards_by_their_memory(tmp_path):
+    texts = {
+        "a/model.json": '{"model": "x/a-7b", "gpu_memory_utilization": 0.7}',
+        "b/model.json": '{"model": "x/b-1b", "gpu_memory_utilization": 0.5}',
+    }
+    repository = built(tmp_path, texts, TWO_GPUS.replace("gpus: 2", "gpus: 2, gpu: L4"))
+    assert [list(config(repository, name).instance_group[0].gpus) for name in "ab"] == [[0], [1]]
+    lock = read_lock(repository)
+    assert lock is not None
+    assert lock.server.gpu_bytes == tuple(
+        CONTEXT_BYTES + int(share * (24 * 10**9)) for share in (0.7, 0.5)
+    )
+    # A folder of weights may not be on the next machine.
+    assert lock.models["a"].facts.vllm.size is None
+    assert clean(repository)
+
+
+def test_weights_that_do_not_fit_are_left_out_with_the_arithmetic(tmp_path):
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    with (weights / "model.safetensors").open("wb") as file:
+        file.truncate(15 << 30)
+    texts = {"llama/model.json": json.dumps({"model": str(weights)})}
+    with pytest.raises(InvalidInputError) as raised:
+        built(tmp_path, texts, "target: {triton: '26.07', cpus: 8, gpu: T4}\n")
+    assert "0.9 of T4's 14.9 GiB = 13.4 GiB" in str((raised.value, raised.value.details))
+
+
+def test_a_model_of_the_llm_api_is_kept_as_it_is(tmp_path):
+    repository = built(tmp_path, LLM_API, TWO_GPUS)
+    message = config(repository, "tensorrt_llm")
+    assert (message.backend, message.max_batch_size) == ("python", 0)
+    assert not message.HasField("model_transaction_policy")
+    folder = repository / "tensorrt_llm/1"
+    assert {path.name for path in folder.iterdir()} == {"model.py", "helpers.py", "model.yaml"}
+    assert clean(repository)
+    spec = server_spec(StateStore(tmp_path), ServedRepository.read(repository), UpOptions())
+    assert (spec.backends, spec.gpus, spec.auto_complete) == (("tensorrtllm",), 2, True)
+    assert dict(spec.environment)["HF_HOME"] == HUB_CACHE
+
+
+def test_a_hand_written_model_of_the_llm_api_is_served_by_its_own_image(tmp_path):
+    served = ServedRepository.read(write(tmp_path / "repository", LLM_API))
+    spec = server_spec(StateStore(tmp_path), served, UpOptions(runtime=None))
+    assert (spec.backends, spec.gpus >= 1) == (("tensorrtllm",), True)
+
+
+def test_the_llm_api_is_asked_in_its_own_words(tmp_path):
+    repository = write(tmp_path / "repository", LLM_API)
+    model = model_interface(repository, "tensorrt_llm")
+    text = client_example(model, Language.CURL, "http", "localhost:8000")
+    assert '"sampling_param_max_tokens": 128, "streaming": true' in text
+    document = json.loads(client_example(model, Language.OPENAPI, "http", "localhost:8000"))
+    (path,) = document["paths"].values()
+    body = path["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    assert body["streaming"] == {"type": "boolean"}

@@ -64,7 +64,8 @@ def test_a_recurrent_layer_by_hand(tmp_path):
         (Executed("MatMul", ((2, 3, 4), (4, 5)), ((2, 3, 5),), 1, 1, 1), 2 * 30 * 4),
         (Executed("ConvTranspose", ((1, 4, 5, 5), (4, 2, 3, 3)), ((1, 2, 11, 11),), 1, 1, 1),
          2 * 100 * 18),
-        (Executed("Conv", ((1, 8, 5, 5), (8, 1, 3, 3)), ((1, 8, 5, 5),), 1, 1, 1), 2 * 200 * 9),
+        (Executed("Conv", ((1, 8, 5, 5), (8, 4, 3, 3)), ((1, 8, 5, 5),), 1, 1, 1), 2 * 200 * 36),
+        (Executed("Conv", ((1, 1, 5, 5), (8, 1, 3, 3)), ((1, 8, 5, 5),), 1, 1, 1), 2 * 200 * 9),
         (Executed("Einsum", ((2, 6, 3, 4), (2, 6, 5, 4)), ((2, 6, 3, 5),), 1, 0, 1),
          2 * 12 * 3 * 5 * 4),
         (Executed("MultiHeadAttention", ((1, 6, 8), (1, 9, 8), (1, 9, 8)), ((1, 6, 8),), 1, 0, 1),
@@ -77,6 +78,20 @@ def test_a_recurrent_layer_by_hand(tmp_path):
 )  # fmt: skip
 def test_operations_of_matrix_operators(operator, flops):
     assert work_of(operator).matrix_flops == flops
+
+
+@pytest.mark.parametrize("kind", ["Conv", "FusedConv"])
+def test_channels_by_themselves_are_no_matrix_product(kind):
+    depthwise = Executed(kind, ((1, 8, 5, 5), (8, 1, 3, 3)), ((1, 8, 5, 5),), 800, 288, 800)
+    assert work_of(depthwise) == Work(other_flops=2 * 200 * 9, other_bytes=1888, kernels=1)
+    images = ((1, 8, 5, 5), (), (), (8, 1, 3, 3), (), (), (), ())
+    quantised = Executed("QLinearConv", images, ((1, 8, 5, 5),), 200, 72, 200)
+    assert work_of(quantised).other_flops == 2 * 200 * 9
+
+
+def test_a_local_response_is_a_sum_of_squares_and_a_power():
+    operator = Executed("LRN", ((1, 8, 5, 5),), ((1, 8, 5, 5),), 800, 0, 800)
+    assert work_of(operator).other_flops == 200 * (2 * 5 + 2 * 8)
 
 
 def test_what_costs_nothing_and_what_reads_only_a_part():

@@ -50,6 +50,26 @@ def test_every_code_of_the_tables_is_registered():
         ("unable to load model 'm', configuration expects 1 inputs, model provides 2", "TG823"),
         ("unexpected inference input 'z', allowed inputs are: x", "TG823"),
         ("Unsupported ONNX Type 'ONNX_TYPE_SEQUENCE' for I/O 'y', expected", "TG110"),
+        ("CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 14.76 GiB total)", "TG832"),
+        ("onnx runtime error 6: CUDA failure 2: out of memory ; GPU=0 ; hostname=x", "TG832"),
+        ("unable to create TensorRT context: Cuda Runtime (out of memory)", "TG832"),
+        ("torch.OutOfMemoryError: CUDA out of memory.", "TG832"),
+        ("onnx runtime error 1: CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", "TG832"),
+        ("ValueError: No available memory for the cache blocks. Try increasing", "TG832"),
+        (
+            (
+                "Free memory on device (5.20/22.05 GiB) on startup is less than desired GPU memory "
+                "utilization (0.9, 19.85 GiB)"
+            ),
+            "TG832",
+        ),
+        (
+            (
+                "The model's max seq len (131072) is larger than the maximum number of tokens that "
+                "can be stored in KV cache (41024)"
+            ),
+            "TG832",
+        ),
         ("onnx runtime error 7: Load model from x failed:Protobuf parsing failed.", "TG822"),
         ("onnx runtime error 1: Failed to construct locale with name:en_US.UTF-8:", "TG218"),
         ("ModuleNotFoundError: No module named 'torch'", "TG805"),

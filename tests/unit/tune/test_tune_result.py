@@ -18,13 +18,22 @@ from tritongen.model.facts import ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent
 from tritongen.planner.context import show_figure, show_number, tuned_reason
 from tritongen.triton.server import own_implementation
+from tritongen.triton.statistics import GpuUse
 from tritongen.tune.journal import Journal, JournalHeader
+from tritongen.tune.search.measurement_records import TaskRecord
 from tritongen.tune.search.objective import TuneSettings, parse_goal
 from tritongen.tune.search.search_space import Candidate, SearchSpace
 from tritongen.tune.search.tuner import Tuner
 from tritongen.tune.tune_models import tuned_evidence
 from tritongen.tune.tune_page import html_page
-from tritongen.tune.tune_result import TuneReport, gain_sentence, rates_sentence, result_of
+from tritongen.tune.tune_result import (
+    TuneReport,
+    _gpu_use,
+    gain_sentence,
+    gpu_sentence,
+    rates_sentence,
+    result_of,
+)
 from tritongen.tune.tuned_model import Subject
 from tritongen.tune.tuning_run import TuneProgress
 
@@ -260,3 +269,65 @@ def test_latencies_at_rates_are_told_and_kept_with_the_choice_they_are_of(run):
     blind = replace(result, calibration=None, sweep=())
     later = tuned_evidence(ModelEvidence(()), kept.served, blind, "cpu")
     assert later.served == replace(kept.served, rates=())
+
+
+def busy(share, used=8 << 30):
+    """What a server's metrics say of its GPU."""
+    return GpuUse(share, used, 16 << 30)
+
+
+def test_use_of_a_gpu_is_told_of_each_candidate_at_its_busiest(run):
+    result, history = run
+    seen = [
+        replace(one, reading=replace(one.reading, gpus=busy(0.1 * (number % 10))))
+        if one.reading is not None
+        else one
+        for number, one in enumerate(history)
+    ]
+    found = replace(result, gpu="T4", gpu_use=_gpu_use(tuple(seen)))
+    (model,) = document(report_of(found))["models"]
+    best = found.gpu_use[found.choice.candidate]
+    assert model["best"]["gpu_utilization"] == best.utilization
+    assert model["best"]["gpu_memory_bytes"] == 8 << 30
+    assert "of their memory taken" in gpu_sentence(found)
+    assert gpu_sentence(found) in html_page(report_of(found))
+    assert found.tuned.gpu == "T4"
+    assert found.served("a CPU") is None
+
+
+def test_without_a_gpu_nothing_of_it_is_told(run):
+    result, _ = run
+    (model,) = document(report_of(result))["models"]
+    assert not any(key.startswith("gpu") for key in model["best"])
+    assert gpu_sentence(result) == ""
+
+
+def test_a_reading_of_gpus_is_kept_in_the_journal(run):
+    _, history = run
+    record = next(one for one in history if one.reading is not None)
+    record = replace(record, reading=replace(record.reading, gpus=busy(0.83)))
+    assert decode(TaskRecord, encode(record)) == record
+
+
+OUT_OF_MEMORY = "onnx runtime error 6: CUDA failure 2: out of memory ; GPU=0"
+
+
+def test_a_candidate_that_runs_out_of_gpu_memory_loses_and_the_run_goes_on():
+    objective = parse_goal("throughput")
+    space = SearchSpace(BACKENDS["onnxruntime"], 2, batchable=True, max_batch=8)
+    tuner = Tuner(TuneSettings(objective, 2, budget_s=60.0), space, Candidate(1, 1), BASELINE)
+    run_tuning(tuner, Cramped(TEXT, 2, 1))
+    assert tuner.best().candidate.instances == 1
+    lost = [one for one in tuner.history if one.error]
+    assert lost
+    assert {one.task.candidate.instances for one in lost} == {2}
+
+
+class Cramped(SyntheticTriton):
+    """A server whose card holds one instance."""
+
+    def measure(self, task):
+        record = super().measure(task)
+        if task.candidate.instances == 1:
+            return record
+        return replace(record, reading=None, error=OUT_OF_MEMORY)

@@ -18,6 +18,7 @@ from tritongen.model.evidence import (
 from tritongen.model.facts import GraphShape, ModelFacts, ModelFormat
 from tritongen.model.intent import Intent, ModelIntent, Target
 from tritongen.model.serving_plan import Planned, Reason, Source
+from tritongen.model.target_gpu import TargetGpu
 from tritongen.model.tensors import DType, TensorSpec
 from tritongen.planner import model_inputs, plan_serving
 from tritongen.tune.search.search_space import Candidate
@@ -231,3 +232,36 @@ def test_a_warm_up_that_the_batch_size_refuses_is_left_out(most, kept):
         message.model_warmup.add(name=str(size), batch_size=size)
     _fitting_warmup(message)
     assert [item.batch_size for item in message.model_warmup] == kept
+
+
+class TestOnAGpu:
+    """The same race with a card: instances, batch and delay; no threads."""
+
+    @staticmethod
+    def subject(own=None, model=None, card="T4"):
+        model = model or replace(facts(), weight_bytes=2**30)
+        gpu = TargetGpu(card) if card else None
+        intent = Intent(Target(cpus=8, gpus=1, gpu=gpu), models={"m": own or ModelIntent()})
+        evidence = ModelEvidence((("1/model.onnx", "0" * 64),), trial=trial())
+        ((gathered, _),) = model_inputs((model,), intent, Evidence({"m": evidence}), 8)
+        return make_subject(gathered, intent, evidence, 8, TuneOptions(goal="throughput"))
+
+    def test_instances_and_batches_are_its_axes(self):
+        found = self.subject()
+        assert (found.gpu, found.prior) == ("T4", None)
+        assert set(found.space.splits()) == {(1, 1), (2, 1), (3, 1), (4, 1)}
+        assert max(one.max_batch_size for one in found.space.candidates()) == 128
+        assert not found.space.arena_test
+        assert found.baseline.instances == found.baseline.threads == 1
+
+    def test_the_cards_memory_limits_the_instances(self):
+        large = replace(facts(), weight_bytes=5 * 2**30)
+        assert {count for count, _ in self.subject(model=large).space.splits()} == {1, 2}
+        assert self.subject(card="").room == 4
+
+    def test_a_candidate_is_rendered_for_the_card(self):
+        found = self.subject()
+        config = loadable(found, Candidate(2, 1, 16, 500)).config
+        (group,) = config["instance_group"]
+        assert (group["kind"], group["count"], config["max_batch_size"]) == ("KIND_GPU", 2, 16)
+        assert config["dynamic_batching"]["max_queue_delay_microseconds"] == "500"

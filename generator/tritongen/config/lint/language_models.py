@@ -22,7 +22,7 @@ _DELAY = f"{_BATCHER}.max_queue_delay_microseconds"
 # Chosen: an engine's iteration takes some milliseconds, so that waiting for longer fills no batch.
 _LONG_DELAY_US = 10_000
 _ENGINE_PATH, _STRATEGY, _DEVICES = "gpt_model_path", "gpt_model_type", "gpu_device_ids"
-_TOKENIZER = "tokenizer_dir"
+_TOKENIZER, _LLM_API = "tokenizer_dir", "model.yaml"
 _KV_SHARE = "kv_cache_free_gpu_mem_fraction"
 # Of one server; chosen.
 _MAX_GPUS = 1024
@@ -109,8 +109,16 @@ def _open(value: str) -> bool:
     return value.startswith("${")
 
 
-def _trtllm_devices(model: LintedModel, context: LintContext) -> Iterator[Finding]:
-    """GPUs are given by a parameter; groups are for the process that feeds them."""
+def _trtllm_devices(
+    model: LintedModel, context: LintContext, *, refused: bool = False
+) -> Iterator[Finding]:
+    """GPUs are given by a parameter; groups are for the process that feeds them.
+
+    Args:
+        model: with an engine.
+        context: of the server.
+        refused: whether instances without GPUs of their own are refused.
+    """
     devices, field = model.parameters.get(_DEVICES, ""), map_path("parameters", _DEVICES)
     listed = [part.strip() for part in devices.replace(";", ",").split(",") if part.strip()]
     if listed and not _open(devices):
@@ -132,18 +140,44 @@ def _trtllm_devices(model: LintedModel, context: LintContext) -> Iterator[Findin
     if instances > 1 and devices.count(";") + 1 < instances:
         message = f"{instances} instances load as many engines onto the same GPUs"
         fix = f'Write count: 1, or give each its own: {_DEVICES} "0;1".'
-        yield model.warning("TG543", "instance_group[0].count", message, fix)
+        tell = model.error if refused else model.warning
+        yield tell("TG543", "instance_group[0].count", message, fix)
 
 
-def llm_api(model: LintedModel, _context: LintContext) -> Iterator[Finding]:
+def llm_api(model: LintedModel, context: LintContext) -> Iterator[Finding]:
     """Beside a `model.yaml` of TensorRT-LLM's LLM API, whose own words win over these."""
-    if not any(model.view.exists(f"{folder}/model.yaml") for folder in model.served.values()):
+    if not any(model.view.exists(f"{folder}/{_LLM_API}") for folder in model.served.values()):
         return
+    facts = model.view.facts
+    for item in facts.findings if facts is not None else ():
+        if item.severity is not Severity.INFO:
+            yield replace(item, model=model.name)
+    if not context.autocomplete:
+        message = f"what {_LLM_API} says of batches and streams is read by auto-completion, now off"
+        yield model.warning("TG546", "", message, "Let the server complete configurations.")
+    yield from _trtllm_devices(model, context, refused=True)
+    yield from _llm_api_gpus(model, context)
     for field in ("max_batch_size", "model_transaction_policy"):
         written = model.config.max_batch_size if field == "max_batch_size" else True
         if written and any(line.startswith(field) for line in model.parsed.lines):
             message = f"model.yaml's triton_config says it; a {field} here contradicts that"
             yield model.warning("TG546", field, message, f"Remove {field}.")
+
+
+def _llm_api_gpus(model: LintedModel, context: LintContext) -> Iterator[Finding]:
+    """An engine that is split over GPUs needs as many, in each of its lists."""
+    template = model.view.facts.template if model.view.facts is not None else None
+    engine = template.engine if template is not None else None
+    if engine is None:
+        return
+    field = map_path("parameters", _DEVICES)
+    if engine.devices and any(len(own) != engine.split for own in engine.devices):
+        sizes = ", ".join(str(len(own)) for own in engine.devices)
+        message = f"{_LLM_API} splits the engine over {engine.split} GPUs; {_DEVICES} lists {sizes}"
+        yield model.error("TG543", field, message)
+    elif context.gpus and engine.split > context.gpus:
+        message = f"{_LLM_API} splits its engine over {engine.split} GPUs; there are {context.gpus}"
+        yield model.error("TG543", "", message)
 
 
 def gpu_memory(models: Models, context: LintContext) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from tritongen.model.intent import Intent
 from tritongen.model.target_gpu import TargetGpu
 from tritongen.planner import model_inputs
 from tritongen.planner.context import GOAL_SHARE
+from tritongen.planner.engine_models import has_engine
 from tritongen.planner.gpu_placement import place_models
 from tritongen.planner.gpu_rows import roofline
 from tritongen.planner.roofline import UNCERTAINTY
@@ -23,7 +24,7 @@ _BUSY_SHARE = 0.7
 
 @dataclass(frozen=True, slots=True)
 class GpuOption:
-    """A machine type that could serve all models which an estimate is known of.
+    """A machine type that could serve all models, as far as memory and estimates tell.
 
     Attributes:
         machine: with its GPUs.
@@ -33,6 +34,7 @@ class GpuOption:
         usd_per_month: of `replicas`, always up.
         execution_ms: estimate of the longest execution, at the rows that would be planned.
         rows: of the greatest execution, by model.
+        unpredicted: models beside those, which fit and whose throughput nothing estimates.
     """
 
     machine: Machine
@@ -42,6 +44,7 @@ class GpuOption:
     usd_per_month: float
     execution_ms: float
     rows: Mapping[str, int] = field(default_factory=dict)
+    unpredicted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,13 @@ class _Served:
         busy: GPUs that the busiest card's models would need at peak, by the estimate.
         execution_ms: as in `GpuOption`.
         rows: likewise.
+        unpredicted: likewise.
     """
 
     busy: float
     execution_ms: float
     rows: Mapping[str, int]
+    unpredicted: tuple[str, ...]
 
 
 def gpu_options(
@@ -94,7 +99,8 @@ def gpu_options(
             for times in (UNCERTAINTY, 1 / UNCERTAINTY)
         )
         cost = usd_per_month(machine.usd_per_hour, slow)
-        found.append(GpuOption(machine, card, slow, fast, cost, served.execution_ms, served.rows))
+        what = (served.execution_ms, served.rows, served.unpredicted)
+        found.append(GpuOption(machine, card, slow, fast, cost, *what))
     return tuple(sorted(found, key=lambda one: (one.usd_per_month, one.machine.name)))
 
 
@@ -124,18 +130,21 @@ def _served(
     silent = {name: replace(own, rate=None, peak_rate=None) for name, own in intent.models.items()}
     inputs = model_inputs(models, replace(intent, models=silent), evidence, len(models))
     places = place_models([model for model, _ in inputs])
+    if places.faults or not all(place.fits for place in places.engines.values()):
+        return None
     load, longest, rows = [0.0] * intent.target.gpus, 0.0, {}
     for model, _ in inputs:
         name, known = model.facts.name, roofline(model)
-        place = places.get(name)
+        place = places.models.get(name)
         if place is None or known is None:
             continue
         took, goal = known.ms(place.rows[0]), model.intent.latency_ms
-        if place.fault is not None or (goal is not None and took * UNCERTAINTY > goal * GOAL_SHARE):
+        if goal is not None and took * UNCERTAINTY > goal * GOAL_SHARE:
             return None
         cards = place.gpus.value if place.gpus is not None else (0,)
         each_s = took / 1e3 / place.rows[0] * model.intent.request_batch
         for card in cards:
             load[card] += peaks.get(name, 0.0) * each_s / len(cards)
         longest, rows[name] = max(longest, took), place.rows[0]
-    return _Served(max(load), longest, rows) if rows else None
+    others = tuple(model.facts.name for model, _ in inputs if has_engine(model.facts))
+    return _Served(max(load), longest, rows, others) if rows or others else None

@@ -27,6 +27,9 @@ _READY_PORTS = (8000, 8001)
 _REMOTE = ("s3://", "gs://", "as://")
 # Builds that find room in a claim beside each other: to go back, something must be left; chosen.
 _BUILDS = 4
+# Room for what models fetch or make when they load: so many times what is known of their weights,
+# and at least so much; chosen.
+_FETCHES, _CACHE_BYTES = 2, 50 << 30
 # Logs of a container, which its engine keeps on the node, with room to spare.
 _LOG_BYTES = 64 << 20
 
@@ -40,7 +43,21 @@ def base_files(deployment: Deployment, *pods: ExportFile) -> tuple[ExportFile, .
     """
     place = {"namespace": deployment.namespace, "name": deployment.name}
     namespace = ExportFile("namespace.yaml", render("kubernetes/namespace.yaml.j2", place))
-    return (namespace, *pods, *_copied(deployment))
+    return (namespace, *pods, *_caches(deployment), *_copied(deployment))
+
+
+def _caches(deployment: Deployment) -> Iterator[ExportFile]:
+    """The claim for what models fetch or make when they load, which all pods share."""
+    if deployment.caches:
+        fetched = sum(model.fetched_bytes for one in deployment.services for model in one.models)
+        size = math.ceil(max(_CACHE_BYTES, _FETCHES * fetched) / 2**30)
+        values = {"claim": cache_claim(deployment), "size": f"{size}Gi"}
+        yield ExportFile("cache.yaml", render("kubernetes/cache.yaml.j2", values))
+
+
+def cache_claim(deployment: Deployment) -> str:
+    """Name of that claim."""
+    return f"{deployment.name}-cache"
 
 
 def _copied(deployment: Deployment) -> Iterator[ExportFile]:
@@ -115,6 +132,7 @@ def workload(deployment: Deployment) -> ExportFile:
         "digest": deployment.digest,
         "claim": claim if deployment.in_claim else "",
         "claim_path": folder.removeprefix("/"),
+        "cache": cache_claim(deployment),
         "copy": copy_name(deployment),
         "check": check("/models", deployment),
         "labels": pod_labels,

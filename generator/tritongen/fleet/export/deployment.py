@@ -21,6 +21,8 @@ CLOSING_FLAGS = tuple(
 FORGET_S = 10
 """A cluster's services forget a pod within; measured on Kubernetes 1.34, with room to spare."""
 _CLAIM = "pvc://"
+HUB = "hub"
+"""Name of the cache for what is fetched from the models' hub."""
 CONNECTION_FLAGS = ("--grpc-max-connection-age=3000", "--grpc-max-connection-age-grace=30000")
 """Milliseconds after which Triton sends a gRPC client to a new connection, well within `FORGET_S`,
 and those that a stream may take to end on the old one: as long as Triton waits for requests."""
@@ -49,6 +51,7 @@ class DeployedModel:
         peak_rate: requests per second that are planned for, None when not stated.
         config_digest: sha256 of its config.pbtxt.
         weight_bytes: of its files, as far as they are known.
+        fetched_bytes: of weights that it fetches when it loads, as far as they are known.
     """
 
     name: str
@@ -60,6 +63,7 @@ class DeployedModel:
     peak_rate: float | None = None
     config_digest: str = ""
     weight_bytes: int = 0
+    fetched_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ class Container:
         tmp_bytes: size of /tmp.
         ulimits: (name, soft and hard limit).
         health: checks.
+        caches: (name, folder) of what its models fetch or make when they load, which must outlive
+            it: weights of a hub, and engines.
         rate_limited: whether its arguments turn the rate limiter on.
         holds_models: whether its image holds the repository, and is built from a Dockerfile.
     """
@@ -101,6 +107,7 @@ class Container:
     tmp_bytes: int
     ulimits: tuple[tuple[str, int], ...]
     health: HealthCheck
+    caches: tuple[tuple[str, str], ...] = ()
     rate_limited: bool = False
     holds_models: bool = False
 
@@ -112,9 +119,16 @@ class Container:
 
     @property
     def program(self) -> tuple[str, ...]:
-        """Runs tritonserver, its closed APIs behind such a key; its other flags follow."""
+        """Runs tritonserver, its closed APIs behind such a key; its other flags follow.
+
+        It ends where a cache is not its own yet, so that the engine starts it again.
+        """
+        own = "".join(
+            f"{{ test -w {folder} || {{ echo '{folder} is not writable' >&2; exit 1; }}; }} && "
+            for _, folder in self.caches
+        )
         server = f'exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
-        return ("sh", "-c", f"{self.prepared} && {server}", "tritonserver")
+        return ("sh", "-c", f"{own}{self.prepared} && {server}", "tritonserver")
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
@@ -125,6 +139,11 @@ class Container:
     def command(self) -> tuple[str, ...]:
         """What follows the entry point."""
         return (*self.program, *self.arguments) if self.image_entrypoint else self.arguments
+
+    @property
+    def fetches(self) -> bool:
+        """Whether its models come from a hub, which may ask for a token."""
+        return HUB in dict(self.caches)
 
     @property
     def told_cores(self) -> str:
@@ -308,6 +327,11 @@ class Deployment:
     def weight_bytes(self) -> int:
         """Of all models, as far as they are known."""
         return sum(model.weight_bytes for one in self.services for model in one.models)
+
+    @property
+    def caches(self) -> bool:
+        """Whether a container keeps what its models fetch or make when they load."""
+        return any(one.container.caches for one in self.services)
 
     @property
     def in_claim(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.model_profile import container_memory
 from tritongen.fleet.export.deployment import (
+    HUB,
     Container,
     DeployedModel,
     Deployment,
@@ -21,9 +22,10 @@ from tritongen.fleet.export.deployment import (
 from tritongen.fleet.export.model_files import holds_models, repository_files, short
 from tritongen.fleet.export.plan_agreement import built_shares, plan_findings
 from tritongen.fleet.export.planned_deployment import PlannedDeployment
+from tritongen.formats.language_model_size import size_of
 from tritongen.model.evidence import instance_bytes, instance_memory
 from tritongen.model.findings import Finding, Severity, finding
-from tritongen.model.intent import Intent
+from tritongen.model.intent import Intent, ModelIntent
 from tritongen.model.lock import Lock, LockedModel, is_rate_limited
 from tritongen.repository.project import read_lock
 from tritongen.repository.render_repository import CONFIG_FILE
@@ -42,6 +44,8 @@ _MEMORY_STEP = 256 << 20
 _QUEUE_SHARE = 0.1
 _QUEUE_DEFAULT_US = 5_000
 _MIN_QUEUE_US = 100
+# For weights to come from the hub at the first start; chosen: an hour.
+_FETCHING_S = 3600
 # Stands for the repository's digest in a storage's path.
 _DIGEST = "DIGEST"
 # Without a plan, and without a limit of the user's.
@@ -249,7 +253,21 @@ def _model(name: str, lock: Lock, intent: Intent) -> DeployedModel:
         peak_rate=wish.peak_rate if wish.peak_rate is not None else wish.rate,
         config_digest=lock.written.get(f"{name}/{CONFIG_FILE}", ""),
         weight_bytes=_weight_bytes(locked),
+        fetched_bytes=_fetched_bytes(locked, intent.of(name)),
     )
+
+
+def _fetched_bytes(model: LockedModel | None, intent: ModelIntent) -> int:
+    """Of a language model's weights, by tritongen.yaml, else by its name; 0 where not known."""
+    facts = model.facts if model is not None else None
+    if facts is None or intent.gpu_memory.weight_bytes is not None:
+        return intent.gpu_memory.weight_bytes or 0
+    engine = facts.template.engine if facts.template is not None else None
+    source = facts.vllm or engine
+    if source is None or source.model.startswith("/"):
+        return 0  # in a folder of the server's
+    size = size_of(source.model)
+    return size.weight_bytes if size is not None else 0
 
 
 def _weight_bytes(model: LockedModel | None) -> int:
@@ -301,6 +319,8 @@ def _needed(
 
 def _container(settings: ContainerSettings, needed: int) -> Container:
     spec = settings.spec
+    caches = tuple((path.name, folder) for path, folder in spec.kept)
+    health = replace(HEALTH, start_s=_FETCHING_S) if HUB in dict(caches) else HEALTH
     return Container(
         image=settings.image,
         image_entrypoint=not settings.entrypoint,
@@ -316,6 +336,7 @@ def _container(settings: ContainerSettings, needed: int) -> Container:
         read_only=settings.read_only,
         tmp_bytes=settings.tmp_bytes,
         ulimits=settings.ulimits,
-        health=HEALTH,
+        health=health,
+        caches=caches,
         rate_limited=is_rate_limited(spec.flags),
     )

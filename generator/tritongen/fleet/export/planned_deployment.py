@@ -9,7 +9,8 @@ from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import PlanFile, ServicePlan
 from tritongen.fleet.catalogue import azureml_managed
 from tritongen.fleet.export.deployment import PlannedService, Replicas
-from tritongen.fleet.plan_fleet import changed_models, read_plan, shipped_catalogue
+from tritongen.fleet.plan_fleet import shipped_catalogue
+from tritongen.fleet.stored_plan import changed_models, read_plan
 from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.lock import Lock
 

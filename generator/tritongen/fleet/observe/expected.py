@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from tritongen.fleet.capacity.capacity_plan import PlanFile
 from tritongen.fleet.observe.advice import ModelExpectation
 from tritongen.fleet.observe.model_counters import Observed
-from tritongen.fleet.plan_fleet import known_intent, read_plan
+from tritongen.fleet.plan_fleet import known_intent
+from tritongen.fleet.stored_plan import read_plan
 from tritongen.fleet.traffic.rate_profile import forecast_traffic, pattern_of, zone_of
 from tritongen.fleet.traffic.traffic_history import week_phase
 from tritongen.model.business import PatternKind

@@ -25,7 +25,7 @@ from tritongen.fleet.observe.scrape import (
     counters_of_statistics,
     prometheus_history,
 )
-from tritongen.fleet.plan_fleet import stale_plan
+from tritongen.fleet.stored_plan import stale_plan
 from tritongen.intent import INTENT_FILE
 from tritongen.intent.edit import with_rates
 from tritongen.model.findings import Finding, Severity, finding

@@ -8,7 +8,6 @@ from tritongen.errors import InvalidInputError
 from tritongen.fleet.capacity.capacity_plan import Option, PlanFile
 from tritongen.fleet.capacity.option_ranking import replica_range
 from tritongen.fleet.capacity.processors import relative_speed
-from tritongen.fleet.plan_fleet import read_plan, stale_plan
 from tritongen.fleet.report.other_cases import CaseRow, reality, what_if_rows
 from tritongen.fleet.report.report_charts import (
     costs,
@@ -18,6 +17,7 @@ from tritongen.fleet.report.report_charts import (
     week,
 )
 from tritongen.fleet.report.tradeoff import Priced, tradeoff
+from tritongen.fleet.stored_plan import read_plan, stale_plan
 from tritongen.model.evidence import ModelEvidence
 from tritongen.model.facts import ModelFacts
 from tritongen.model.findings import Finding, Severity, finding

@@ -18,6 +18,7 @@ from tritongen.probe.statistics.measurement import (
     percentile_key,
 )
 from tritongen.queueing import ClosedLoop
+from tritongen.triton.statistics import ServerUse
 
 T = TypeVar("T")
 KIND = "tritongen.probe"
@@ -148,7 +149,15 @@ def _server_json(attribution: Attribution) -> dict[str, Any]:
         **view(attribution, *_SERVER_US),
         **view(own, "average_batch", "executions", "busy_share", "cache_hit_share"),
         **view(attribution.use, "cpu_cores", "memory_bytes", "source"),
+        **_gpu_json(attribution.use),
     }
+
+
+def _gpu_json(use: ServerUse) -> dict[str, Any]:
+    """Of a server with GPUs."""
+    if use.gpus is None:
+        return {}
+    return view(use.gpus, "utilization", "memory_bytes", "total_bytes")
 
 
 def _attribution_json(attribution: Attribution) -> dict[str, Any]:

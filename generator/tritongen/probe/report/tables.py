@@ -12,6 +12,7 @@ from tritongen.probe.statistics.intervals import Interval
 from tritongen.probe.statistics.measurement import LevelResult
 from tritongen.probe.workload import Load, describe
 from tritongen.queueing import ClosedLoop, LoadKind
+from tritongen.triton.statistics import GpuUse
 
 HEADERS = ("load", "verdict", "requests/s", "p50", "p90", "p95", "p99", "p99.9", "failed")
 
@@ -118,7 +119,19 @@ def _server_line(attribution: Attribution) -> str:
         parts.append(f"{use.cpu_cores:.2f} cores{whose}")
     if use.memory_bytes is not None:
         parts.append(f"{use.memory_bytes / 2**20:,.0f} MiB{whose}")
+    parts += _gpu_parts(use.gpus)
     return ", ".join(parts)
+
+
+def _gpu_parts(gpus: GpuUse | None) -> list[str]:
+    """Use and memory of the server's GPUs, where it tells of any."""
+    if gpus is None:
+        return []
+    busy = [f"GPU {gpus.utilization:.0%}"] if gpus.utilization is not None else []
+    if gpus.memory_bytes is None:
+        return busy
+    of = f" of {gpus.total_bytes / 2**20:,.0f}" if gpus.total_bytes is not None else ""
+    return [*busy, f"{gpus.memory_bytes / 2**20:,.0f}{of} MiB of GPU memory"]
 
 
 def _client_line(level: LevelResult) -> str:

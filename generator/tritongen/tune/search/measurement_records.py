@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tritongen.queueing import ClosedLoop, Loop
+from tritongen.triton.statistics import GpuUse
 from tritongen.tune.search.search_space import Candidate
 
 # A reading with more failed requests than this counts as a failure.
@@ -65,6 +66,7 @@ class LoadReading:
         mean_batch: rows in one execution, by the server's statistics; 0 when unknown.
         execution_s: mean time of one execution, by the server's statistics; 0 when unknown.
         saturated: whether requests came faster than they were answered.
+        gpus: use and memory of the server's GPUs at the end, None on CPUs.
     """
 
     throughput_per_s: float
@@ -74,6 +76,7 @@ class LoadReading:
     mean_batch: float = 0.0
     execution_s: float = 0.0
     saturated: bool = False
+    gpus: GpuUse | None = None
 
     def latency_s(self, percentile: float) -> float:
         """Latency at a percentile, linear between those known; NaN without any."""

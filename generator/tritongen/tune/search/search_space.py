@@ -107,9 +107,9 @@ class Candidate:
             parts.append("without the memory arena")
         return ", ".join(parts)
 
-    def tuned(self, goal: str, numbers: dict[str, float], cores: int = 0) -> Tuned:
-        """The choice as the lock records it, made for so many cores."""
-        return Tuned(goal=goal, numbers=numbers, cores=cores, **asdict(self))
+    def tuned(self, goal: str, numbers: dict[str, float], cores: int = 0, gpu: str = "") -> Tuned:
+        """The choice as the lock records it, made for so many cores, or for a card."""
+        return Tuned(goal=goal, numbers=numbers, cores=cores, gpu=gpu, **asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ lies in `compose/`.
 **Models** are read from the repository's own folder, mounted read-only, or lie in the image with
 `--image NAME`. **Update:** after another `tritongen build`, export again: the label with the
 repository's digest makes Compose start a new container. One machine has one Triton, so that
-requests of these seconds are lost; Swarm and Kubernetes lose none. **Undo:** build and export the
+requests of these seconds are lost; Swarm and Kubernetes lose none. **Language models:** what they
+fetch from the hub, and engines that models build, lie on volumes that a restart finds again; the
+variable `HF_TOKEN` is the hub's token. **Undo:** build and export the
 older commit; with `--image` its image is still there. **Scale:** not at all. **Observe:** `docker
 compose up --detach --wait` returns when every model is ready; Grafana is at http://127.0.0.1:3000,
 Prometheus at http://127.0.0.1:9090, its alerts are of the goals' budgets.

@@ -9,11 +9,14 @@ which is `tritonserver`. networkpolicy.yaml opens the metrics to Prometheus in t
 
 **Models** come from KServe's own reader of storages, by default from the claim `NAME-models`, which
 the Job of claim.yaml fills from the stream that the export names, one folder a build. At its start
-a pod holds them against SHA256SUMS, whatever they come from, and refuses another repository.
-**Update:** another build is a rolling update; gRPC clients move to another pod before theirs ends,
-HTTP clients that keep their connections see resets, as with `kubernetes`. **Undo:** apply an older
-export, as long as its folder is there. **Scale:** replicas follow the CPU. **Observe:** `tritongen
-observe --prometheus URL`, or `tritongen probe` at the address of the predictor.
+a pod holds them against SHA256SUMS, whatever they come from, and refuses another repository. The
+claim `NAME-cache` keeps what language models fetch, with the hub's token as the key `token` of the
+secret `NAME-hub`, and engines that models build. **Update:** another build is a rolling update;
+gRPC clients move to another pod before theirs ends, HTTP clients that keep their connections see
+resets, as with `kubernetes`. **Undo:** apply an older export, as long as its folder is there.
+**Scale:** replicas follow the CPU; with GPUs, of which it tells nothing, their number is fixed.
+**Observe:** `tritongen observe --prometheus URL`, or `tritongen probe` at the address of the
+predictor.
 
 **Run:** not on a cluster with KServe; its objects are held against KServe's own schema.
 """
@@ -23,6 +26,7 @@ from functools import partial
 
 from tritongen.fleet.export.cluster import (
     base_files,
+    cache_claim,
     check,
     disruption_budget,
     kustomization,
@@ -59,6 +63,7 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "command": {one.name: _command(one, deployment) for one in deployment.services},
         "name": deployment.name,
         "copy": copy_name(deployment),
+        "cache": cache_claim(deployment),
         "pod_security": pod_security,
         "arguments": _arguments,
         "requests": partial(requests, copied=not deployment.in_claim),
@@ -66,6 +71,7 @@ def kserve_files(deployment: Deployment) -> tuple[ExportFile, ...]:
         "version": _version,
         "mebibytes": mebibytes,
         "cpu_target": cpu_target,
+        "bounds": bounds,
         "forget_s": FORGET_S,
     }
     files = base_files(
@@ -83,6 +89,15 @@ def cpu_target(service: Service) -> int:
     """Percent of the requested CPUs: of hardware threads, of which a core has two or one."""
     box = service.container
     return round(_CPU_PERCENT * (box.cores or 1) / (box.cpus or 1)) if box.cpus else _CPU_PERCENT
+
+
+def bounds(service: Service) -> tuple[int, int]:
+    """Replicas at least and at most; how busy CPUs are says nothing of a server with GPUs."""
+    replicas = service.replicas
+    if not service.container.gpus:
+        return replicas.least, replicas.most
+    fixed = replicas.most if replicas.planned else replicas.least
+    return fixed, fixed
 
 
 def _pod_labels(service: Service) -> dict[str, str]:
@@ -114,6 +129,8 @@ def kserve_findings(deployment: Deployment) -> Iterator[Finding]:
             yield finding("TG762", Severity.ERROR, message, path=_FILE, field=field)
     yield from whole_nodes(deployment, _FILE, "InferenceService")
     for service in deployment.services:
+        if service.container.gpus:
+            continue  # a fixed number
         where, cpus = f"InferenceService/{service.name}", service.container.cpus
         reachable = min(100.0, 100.0 * service.total_threads / cpus) if cpus else 100.0
         if reachable <= cpu_target(service):

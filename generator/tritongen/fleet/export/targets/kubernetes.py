@@ -6,7 +6,9 @@ takes it from the stream that the export names, and only a complete copy gets it
 repository's digest. With `s3://`, `gs://` or `as://` Triton reads them by itself, with the rights
 of the service account or with the keys of the secret `NAME-storage`. An init step holds what it
 finds against SHA256SUMS and refuses another repository (an object store is not checked: put
-`DIGEST` into its path).
+`DIGEST` into its path). What language models fetch from the hub, and engines that models build, lie
+in the claim `NAME-cache`, and a first start has an hour for it; the hub's token is the key `token`
+of the secret `NAME-hub`.
 
 **Update:** another build is another pod, and a rolling update without a gap: preStop gives
 the Service ten seconds to forget the pod, Triton sends gRPC clients to a new connection every

@@ -9,7 +9,9 @@ again. Each replica closes the rest behind a key of its own, too, which it draws
 
 **Models:** configurations are Swarm configs with their digest in the name; weights are read from
 `MODEL_REPOSITORY`, under the same path on every node. With `--image NAME` the image holds both, and
-every node finds it in a registry. **Update:** `docker stack deploy` with another build starts new
+every node finds it in a registry. What language models fetch from the hub, and engines that models
+build, lie on volumes of each node; `HF_TOKEN` is the hub's token, and a node with GPUs must offer
+them as `NVIDIA-GPU`. **Update:** `docker stack deploy` with another build starts new
 replicas first, waits for their health and stops the old ones; a failed update is rolled back.
 **Undo:** `docker service rollback` serves the configurations that were served before, and with
 `--image` the weights, too. **Scale:** Swarm has no autoscaler: as many replicas as the planned peak
