@@ -19,6 +19,7 @@ share servers and projects; those of ``statistical`` share nothing and are sprea
 must never run at the same time in different files carries ``pytest.mark.xdist_group``.
 """
 
+import os
 import signal
 from pathlib import Path
 
@@ -28,6 +29,9 @@ import pytest
 # that interrupt the command line need it as a terminal delivers it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Workers of pytest-xdist are told a width; what the tool prints there goes to no terminal.
+os.environ.pop("COLUMNS", None)
 
 pytest_plugins = ("support.triton", "support.docker", "support.cli", "support.exports")
 
