@@ -131,7 +131,10 @@ def _matrix(item: onnx.NodeProto, known: Known) -> float:
     dims = [known.get(name, (0, []))[1] for name in item.input]
     out = math.prod(known[item.output[0]][1]) if item.output[0] in known else 0
     if item.op_type in {"Conv", "FusedConv"}:
-        channels = dims[0][1] // attributes.get("group", 1)
+        groups = attributes.get("group", 1)
+        channels = dims[0][1] // groups
+        if groups > 1 and channels == 1:
+            return 0.0  # depthwise: each channel by itself is no matrix product
         return 2.0 * out * channels * math.prod(attributes["kernel_shape"])
     if item.op_type == "Gemm":
         return 2.0 * out * dims[0][0 if attributes.get("transA") else 1]
