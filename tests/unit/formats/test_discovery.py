@@ -234,6 +234,10 @@ def test_names_that_can_be_served(name):
         ("a\0b", "TG106", "to a_b"),
         (".hidden", "TG106", "to hidden"),
         ("-x", "TG106", "to x"),
+        # Prometheus's templates and queries, and Grafana's variables.
+        ('a{{ query "up" }}', "TG106", "to a_query_up"),
+        ('a"} or vector(1) #', "TG106", "to a_or_vector_1"),
+        ("a${datasource}", "TG106", "to a_datasource"),
         ("größe", "TG106", "to gr_e"),
         ("日本", "TG106", "Rename"),
         ("a" * 201, "TG106", "200"),
