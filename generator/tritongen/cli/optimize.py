@@ -184,8 +184,8 @@ def _print_model(model: "OptimizedModel", models: Path) -> None:
 
 def _build_words(models: Path, *chosen: "OptimizedModel") -> list[str]:
     """The command that serves the chosen variants."""
-    wishes = (("--variant", f"{model.name}={model.chosen}") for model in chosen)
-    return ["tritongen", "build", str(models), *chain.from_iterable(wishes)]
+    options = (("--variant", f"{model.name}={model.chosen}") for model in chosen)
+    return ["tritongen", "build", str(models), *chain.from_iterable(options)]
 
 
 def _proof_text(proof: "Proof") -> str:

@@ -141,7 +141,8 @@ class GrpcClientEngine(_GrpcEngine[_UnarySlot]):
 
     def _shut(self) -> None:
         if self._client is not None:
-            self._client.close()
+            # gRPC's library may be at work on what a server floods it with, and let nobody close.
+            self._start_thread(self._client.close)
         self._client = None
 
 
