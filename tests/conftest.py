@@ -91,8 +91,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Docker's tests and long tiers start first; within them the order stays, random or not."""
     items.sort(key=lambda item: (group_of(item) != DOCKER, TIERS.index(tier_of(item))))
-    grouped = any(item.get_closest_marker("xdist_group") and "@" in item.nodeid for item in items)
-    if items and config.getoption("loadgroup", default=False) and not grouped:
+    grouped = [item for item in items if item.get_closest_marker("xdist_group")]
+    applied = any("@" in item.nodeid for item in grouped)
+    if grouped and config.getoption("loadgroup", default=False) and not applied:
         raise pytest.UsageError("pytest-xdist does not apply groups: see pytest in pyproject.toml")
 
 
