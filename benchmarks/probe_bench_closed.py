@@ -66,8 +66,9 @@ def closed_loops(bench: Bench, size: Size, cells: Sequence[tuple[Model, int]]) -
                 earlier = found.setdefault((model, concurrency, client), [])
                 if earlier and earlier[0].failure:
                     continue
-                # Three windows of the one are as long as one of the other.
-                seconds = 3.0 * size.seconds if client.ours else size.seconds
+                # Of perf_analyzer it is the length of a window, of which it takes three.
+                windows = 3.0 if client.ours or client is WRK_HTTP else 1.0
+                seconds = windows * size.seconds
                 load = Load(concurrency, seconds=seconds)
                 reading = bench.run(client, model, load, watch_s=size.watch_s)
                 earlier.append(reading)

@@ -241,6 +241,7 @@ SERVICE = object_of(
     ),
     policy=NAME,
     replicas=object_of(min=COUNT, max=COUNT, mean=NUMBER),
+    endpoints=_told(COUNT, "of Azure ML, which share the replicas"),
     hourly=list_of(_told(COUNT, "replicas, by hour of the week")),
     rate_per_s=NUMBER,
     concurrency=COUNT,

@@ -187,6 +187,7 @@ def _service(service: ServicePlan) -> dict[str, object]:
             "max": service.most,
             "mean": significant(service.mean_paid),
         },
+        "endpoints": service.endpoints,
         "hourly": service.hourly,
         "rate_per_s": significant(service.rate_per_s),
         "concurrency": service.concurrency,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 # An option of the whole command line.
-_wishes = {"quiet": False}
+_asked = {"quiet": False}
 _STYLES = {
     Severity.ERROR: "31",
     Severity.WARNING: "33",
@@ -281,12 +281,12 @@ def report_error(problem: TritongenError, *, as_json: bool) -> None:
 
 def keep_quiet(*, wanted: bool) -> None:
     """Whether only results and errors are printed from here on."""
-    _wishes["quiet"] = wanted
+    _asked["quiet"] = wanted
 
 
 def remark(text: str) -> None:
     """A line on stderr beside the results; none for who wants it quiet."""
-    if not _wishes["quiet"]:
+    if not _asked["quiet"]:
         say_error(text)
 
 
@@ -336,7 +336,7 @@ class ProgressBar:
         if not sys.stderr.isatty():
             if begins:
                 remark(line)
-        elif not _wishes["quiet"]:
+        elif not _asked["quiet"]:
             sys.stderr.write(f"\r\033[K{styled_line(line)}")
             sys.stderr.flush()
             self._shown = True
@@ -364,7 +364,7 @@ class ProgressBar:
 
 def suggest(*commands: str) -> None:
     """Name the next commands, on a terminal or not; JSON has no such line."""
-    if _wishes["quiet"]:
+    if _asked["quiet"]:
         return
     say()
     for command in commands:

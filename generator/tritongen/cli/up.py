@@ -162,7 +162,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def wanted_server(options: argparse.Namespace) -> "UpOptions":
-    """The wishes of `add_server_options`.
+    """What `add_server_options` was given.
 
     Raises:
         InvalidInputError: TG009, two of them exclude each other; TG819, an address is one that

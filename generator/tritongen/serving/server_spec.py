@@ -1,4 +1,4 @@
-"""From a repository and the wishes of `up` to the spec of a server."""
+"""From a repository and the options of `up` to the spec of a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

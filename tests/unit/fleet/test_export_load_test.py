@@ -12,7 +12,7 @@ from support.exports import deployment, rendered, service
 from tritongen.cli.main import build_parser
 from tritongen.cli.probe import _check_question, _request
 from tritongen.fleet.export.deployment import DeployedModel, Deployment
-from tritongen.fleet.export.load_test import PROBES, probe_load
+from tritongen.fleet.export.load_test import PROBES, probe_loads
 from tritongen.probe.probe_request import ProbeRequest
 from tritongen.queueing import ClosedLoop, OpenLoop
 
@@ -74,8 +74,24 @@ def test_without_rates_it_is_what_one_replica_serves_at_a_time(words_of):
 
 def test_a_rate_that_is_nearly_none_is_written_all_the_same():
     rare = (replace(BUSY[0], peak_rate=1e-9),)
-    load = probe_load(service(models=rare))
+    (load,) = probe_loads([service(models=rare)]).values()
     assert (load.models, load.value) == (("detect=0.001",), "0.001")
+
+
+def test_a_language_model_is_left_to_aiperf():
+    chat = DeployedModel("chat", "vllm", 1, 1, peak_rate=5.0, answers_tokens=True)
+    mixed = service(models=(*BUSY, chat))
+    several = deployment(service("talk", models=(chat,)), mixed)
+    for words in swarm_words(several), cluster_words(several):
+        assert [one.name for one in understood(words).models] == ["detect", "embed"]
+    (stack,) = rendered("swarm", several)["probe.yaml"]
+    assert set(stack["services"]) == {"vision-probe"}
+    # The gateway's ports are those of all services.
+    assert swarm_words(several)[:2] == ["-u", "http://tasks.gateway:8010"]
+    assert len(rendered("kubernetes", several)["probe/job.yaml"]) == 1
+    alone = deployment(service("talk", models=(chat,)))
+    assert "probe.yaml" not in rendered("swarm", alone)
+    assert "probe/job.yaml" not in rendered("kubernetes", alone)
 
 
 def test_each_service_has_probes_of_its_own():

@@ -16,6 +16,8 @@ from support.engine_models import (
 from tritongen.api import BuildRequest, build, explain, inspect
 from tritongen.config.pbtxt import parse_config
 from tritongen.errors import InvalidInputError
+from tritongen.fleet.export.deployment_from_repository import ExportMode, ExportRequest
+from tritongen.fleet.export.export_files import export
 from tritongen.model.findings import Severity
 from tritongen.model.kept_folders import HUB_CACHE
 from tritongen.model.lock import CONTEXT_BYTES
@@ -302,3 +304,16 @@ def test_the_llm_api_is_asked_in_its_own_words(tmp_path):
     (path,) = document["paths"].values()
     body = path["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert body["streaming"] == {"type": "boolean"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "intent"), [(VLLM, TWO_GPUS), (TRTLLM_TEMPLATES, SET), (LLM_API, TWO_GPUS)]
+)
+def test_exports_probe_no_part_of_a_language_model(tmp_path, texts, intent):
+    repository = built(tmp_path, texts, intent)
+    request = ExportRequest(
+        "swarm", repository, tmp_path / "deploy", models=tmp_path / "models", mode=ExportMode.SHOW
+    )
+    written = {file.path for file in export(request).files}
+    assert "stack.yaml" in written
+    assert "probe.yaml" not in written

@@ -52,6 +52,7 @@ class DeployedModel:
         config_digest: sha256 of its config.pbtxt.
         weight_bytes: of its files, as far as they are known.
         fetched_bytes: of weights that it fetches when it loads, as far as they are known.
+        answers_tokens: it is a language model, whose tokens AIPerf measures instead of `probe`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class DeployedModel:
     config_digest: str = ""
     weight_bytes: int = 0
     fetched_bytes: int = 0
+    answers_tokens: bool = False
 
 
 @dataclass(frozen=True, slots=True)

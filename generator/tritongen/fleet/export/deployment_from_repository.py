@@ -254,7 +254,18 @@ def _model(name: str, lock: Lock, intent: Intent) -> DeployedModel:
         config_digest=lock.written.get(f"{name}/{CONFIG_FILE}", ""),
         weight_bytes=_weight_bytes(locked),
         fetched_bytes=_fetched_bytes(locked, intent.of(name)),
+        answers_tokens=_answers_tokens(locked, lock),
     )
+
+
+def _answers_tokens(model: LockedModel | None, lock: Lock) -> bool:
+    """Whether it is a language model, or one of a set around the engine of one."""
+    facts = model.facts if model is not None else None
+    if facts is None:
+        return False
+    sets = (one.facts.template for one in lock.models.values() if one.facts is not None)
+    engines = any(one is not None and one.engine is not None for one in sets)
+    return facts.vllm is not None or (facts.template is not None and engines)
 
 
 def _fetched_bytes(model: LockedModel | None, intent: ModelIntent) -> int:

@@ -17,7 +17,7 @@ from tritongen.fleet.export.cluster import (
 )
 from tritongen.fleet.export.deployment import Deployment, Replicas, Service
 from tritongen.fleet.export.export_target import ExportFile, render
-from tritongen.fleet.export.load_test import PROBES, probe_load
+from tritongen.fleet.export.load_test import PROBES, probe_loads
 from tritongen.fleet.export.monitoring import (
     SCALING_WINDOW,
     dashboard,
@@ -53,19 +53,20 @@ def cluster_files(deployment: Deployment, autoscaler: str) -> tuple[ExportFile, 
     )
     scaled = any(service.replicas.scaled for service in deployment.services)
     made = kustomization(deployment, base, (autoscaler,) if scaled else ())
-    return (*base, *overlay_files(deployment), made, _load_test(deployment))
+    return (*base, *overlay_files(deployment), made, *_load_test(deployment))
 
 
-def _load_test(deployment: Deployment) -> ExportFile:
+def _load_test(deployment: Deployment) -> Iterator[ExportFile]:
     """A Job that nothing else names: whoever wants to measure creates it."""
-    values = {
-        "name": deployment.name,
-        "namespace": deployment.namespace,
-        "services": deployment.services,
-        "loads": {one.name: probe_load(one) for one in deployment.services},
-        "probes": PROBES,
-    }
-    return ExportFile("probe/job.yaml", render("kubernetes/probe/job.yaml.j2", values))
+    loads = probe_loads(deployment.services)
+    if loads:
+        values = {
+            "name": deployment.name,
+            "namespace": deployment.namespace,
+            "loads": loads,
+            "probes": PROBES,
+        }
+        yield ExportFile("probe/job.yaml", render("kubernetes/probe/job.yaml.j2", values))
 
 
 def overlay_files(deployment: Deployment) -> Iterator[ExportFile]:

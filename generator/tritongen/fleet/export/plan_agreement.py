@@ -17,6 +17,12 @@ def built_shares(lock: Lock, model: str) -> tuple[int, int]:
     return (0, 0) if locked is None else (locked.instances, locked.threads)
 
 
+def _handed_over(lock: Lock, model: str) -> bool:
+    """Whether its configuration came with it."""
+    locked = lock.models.get(model)
+    return locked is not None and locked.facts is not None and locked.facts.template is not None
+
+
 def plan_findings(
     lock: Lock, planned: tuple[PlannedService, ...], models: tuple[str, ...]
 ) -> Iterator[Finding]:
@@ -67,7 +73,10 @@ def _service_findings(
 def _split_findings(lock: Lock, service: PlannedService, *, alone: bool) -> Iterator[Finding]:
     """Where plan and repository have two numbers for one thing; none of them can be deployed."""
     fix = f"Run `tritongen build --cpus {service.cores}`, then export."
-    threads = sum(math.prod(built_shares(lock, name)) for name, _, _ in service.models)
+    # The counts of a configuration that was handed over are its author's: the steps of a language
+    # model's set wait for its engine, as many as requests that it is to have.
+    own = (name for name, _, _ in service.models if not _handed_over(lock, name))
+    threads = sum(math.prod(built_shares(lock, name)) for name in own)
     limit = dict(lock.server.flags).get(LIMITER_RESOURCE, "").removeprefix("cpu:")
     beyond = (
         f"lets {limit} threads run" if limit and int(limit) != service.cores

@@ -28,7 +28,7 @@ their own. With one replica, a drain takes the service until the next pod serves
 and alerts as Compose and Swarm do, and gives Grafana's sidecar the dashboard. Without it Prometheus
 finds the pods by their annotations. `probe/job.yaml` measures from inside: two probes that begin at
 the same moment, each with half of the planned load, whose results `tritongen probe --merge` makes
-one of; its first lines say how.
+one of; its first lines say how. Language models are left to AIPerf, which measures their tokens.
 
 Each container draws a key of its own at its start, for the APIs that nobody shall use: shared
 memory, the model repository (its index, loading, unloading), traces and logging. networkpolicy.yaml

@@ -22,7 +22,7 @@ replica and is refused once that ends: open another, and send that request again
 the stack reaches, and Grafana, whose password is a secret of Swarm's that you make first.
 `probe.yaml` is a stack of its own that measures from inside: a job of two probes or more that begin
 at the same moment, each with a part of the planned load, whose results `tritongen probe --merge`
-makes one of.
+makes one of. Language models are left to AIPerf, which measures their tokens.
 
 Swarm publishes on every address of every node, and its ingress network needs IPVS in the kernel.
 Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on the gateway's node.
@@ -38,7 +38,7 @@ import re
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
-from tritongen.fleet.export.load_test import PROBES, probe_load
+from tritongen.fleet.export.load_test import PROBES, probe_loads
 from tritongen.fleet.export.model_files import image_files
 from tritongen.fleet.export.monitoring import monitoring_files
 from tritongen.fleet.export.targets.compose import stack_values
@@ -50,12 +50,13 @@ _MONITORING_KEYS = ("prometheus", "rules", "datasource", "provider", "dashboard"
 def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     """A stack for Triton, one for Prometheus and Grafana, and what they mount."""
     watched = monitoring_files(deployment, dns=True)
+    loads = probe_loads(deployment.services)
     gateway = render("swarm/haproxy.cfg.j2", {"services": deployment.services})
     values = stack_values(deployment) | {
         "gateway_image": GATEWAY_IMAGE,
         "gateway_digest": hashlib.sha256(gateway.encode()).hexdigest(),
         "config_keys": _config_keys(deployment),
-        "loads": {one.name: probe_load(one) for one in deployment.services},
+        "loads": loads,
         "probes": PROBES,
         # Swarm's configs never change: a new content needs a new name.
         "files": [
@@ -63,12 +64,13 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
             for key, file in zip(_MONITORING_KEYS, watched, strict=True)
         ],
     }
+    probes = (ExportFile("probe.yaml", render("swarm/probe.yaml.j2", values)),) if loads else ()
     return (
         ExportFile("stack.yaml", render("swarm/stack.yaml.j2", values)),
         ExportFile("haproxy.cfg", gateway),
         *image_files(deployment),
         ExportFile("monitoring.yaml", render("swarm/monitoring.yaml.j2", values)),
-        ExportFile("probe.yaml", render("swarm/probe.yaml.j2", values)),
+        *probes,
         *watched,
     )
 
