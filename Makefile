@@ -15,6 +15,10 @@ parallel = --numprocesses $(or $(WORKERS),$(shell echo $$(( $$(nproc) + $(1) )))
     --no-loadscope-reorder --durations 20
 
 .PHONY: help demo test test-slow test-all check format docs bench bench-tune clean machine FORCE
+# The suite starts some thousand processes, which are not to compile the package each: some machines,
+# and many containers, ask for that with PYTHONDONTWRITEBYTECODE.
+compile = @$(BIN)/python -m compileall -q generator
+
 # The targets share one environment.
 .NOTPARALLEL:
 
@@ -42,15 +46,18 @@ demo: machine ## the main job on real models with the embedded Triton
 
 test: machine $(VENV)/.ready ## what every commit must pass, in minutes; one path of each real thing
 	scripts/docker-engine.sh
+	$(compile)
 	$(PYTEST) $(call parallel,1) -m 'not slow'
 
 test-slow: machine $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
 	scripts/docker-engine.sh
+	$(compile)
 	$(PYTEST) $(call parallel,2) -m 'slow and not measures'
 	$(PYTEST) -m measures
 
 test-all: machine $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
 	scripts/docker-engine.sh
+	$(compile)
 	$(PYTEST) $(call parallel,2) -m 'not measures'
 	$(PYTEST) -m measures
 
