@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,28 @@ def test_flags_and_what_is_logged_hold_after_a_restart_too(
                 ("metrics-interval-ms", "500"),
             )  # fmt: skip
             built.run("restart", "--grace", "1")
+    finally:
+        built.run("down", "--grace", "1")
+
+
+def test_a_variable_is_handed_over_and_kept_by_name(
+    built: Project, embedded_runtime: EmbeddedRuntime
+):
+    def has() -> bool:
+        pid = StateStore(built.folder).read().pid
+        return b"\0HUB_WORD=of mine\0" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
+
+    assert built.error(*UP, "--env", "HUB_WORD", expect=2)["code"] == "TG009"
+    built.run(*UP, "--env", "HUB_WORD", HUB_WORD="of mine")
+    try:
+        assert has()
+        assert built.error("restart", "--grace", "1", expect=2)["code"] == "TG009"
+        assert has()  # the old one is still there
+        built.run("restart", "--grace", "1", HUB_WORD="of mine")
+        assert has()
+        kept = [path.read_text() for path in (built.folder / ".tritongen").glob("*.json")]
+        assert kept
+        assert "of mine" not in "".join(kept)
     finally:
         built.run("down", "--grace", "1")
 

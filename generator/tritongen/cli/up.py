@@ -100,6 +100,10 @@ def _add_triton_options(parser: CommandParser) -> None:
         "--server-flag", action="append", default=[], type=_server_flag, metavar="NAME=VALUE",
         help="of tritonserver, such as http-thread-count=16; may be repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME",
+        help="give the server this variable of yours, such as HF_TOKEN; may be repeated",
+    )  # fmt: skip
 
 
 _LOG_LEVELS = {
@@ -204,6 +208,7 @@ def wanted_server(options: argparse.Namespace) -> "UpOptions":
         cuda_pool_bytes=options.cuda_pool,
         flags=(*_LOG_LEVELS[options.log_level], *(options.response_cache or ()), *given),
         model_control=ModelControl(options.model_control),
+        passed=tuple(options.env),
     )
 
 

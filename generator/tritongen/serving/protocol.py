@@ -10,6 +10,7 @@
 of tritonserver is the same for both.
 """
 
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -108,6 +109,8 @@ class ServerSpec:
         read_only: keep the container's root file system read-only; None where it is known to work.
         kept: (folder of the project, place in a container) of what models make or fetch when they
             load, and which outlives the container.
+        passed: variables of the caller's that the server gets, such as HF_TOKEN; only their names
+            are kept.
 
     Raises:
         InvalidInputError: TG106, TG304, TG830 or TG863, with every fault in `details`.
@@ -139,9 +142,11 @@ class ServerSpec:
     user: str = DEFAULT_USER
     read_only: bool | None = None
     kept: tuple[tuple[Path, str], ...] = ()
+    passed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        faults = [*self._name_faults(), *self._option_faults(), *self._number_faults()]
+        faults = [*self._name_faults(), *self._option_faults(), *self._variable_faults()]
+        faults += self._number_faults()
         if faults:
             code, what = faults[0]
             raise InvalidInputError(code, what, details=[text for _, text in faults[1:]])
@@ -170,11 +175,23 @@ class ServerSpec:
                 yield "TG304", f"flag {flag!r} is not a flag of tritonserver"
             elif flag in _OWN_FLAGS:
                 yield "TG830", f"flag --{flag} is set by tritongen itself"
+
+    def _variable_faults(self) -> Iterator[tuple[str, str]]:
         for variable, value in self.environment:
             if not _VARIABLE.fullmatch(variable) or "\0" in value:
                 yield "TG304", f"variable {variable!r} is not a valid name or value"
             elif variable in _OWN_VARIABLES:
                 yield "TG830", f"variable {variable} is set by tritongen itself"
+        for variable in self.passed:
+            if not _VARIABLE.fullmatch(variable):
+                yield "TG304", f"variable {variable!r} is not a valid name"
+            elif variable in _OWN_VARIABLES | set(dict(self.environment)):
+                yield "TG830", f"variable {variable} is set by tritongen itself"
+
+    @property
+    def passed_values(self) -> dict[str, str]:
+        """The caller's values of the variables that are passed, as far as they are set."""
+        return {name: os.environ[name] for name in self.passed if name in os.environ}
 
     def _number_faults(self) -> Iterator[tuple[str, str]]:
         ports = (self.ports.http, self.ports.grpc, self.ports.metrics)
@@ -286,5 +303,6 @@ def new_state(
         host=spec.host,
         key=keys.tool,
         flags=spec.user_flags,
+        passed=spec.passed,
         explicit=spec.model_control is ModelControl.EXPLICIT,
     )

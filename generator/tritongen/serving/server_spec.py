@@ -1,5 +1,6 @@
 """From a repository and the options of `up` to the spec of a server."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -55,9 +56,10 @@ class UpOptions:
         cuda_pool_bytes: of each GPU's memory, likewise; Triton's usual 64 MiB when 0.
         flags: of tritonserver, (without dashes, value).
         model_control: whether models can be loaded and unloaded.
+        passed: variables of the caller's that the server gets.
 
     Raises:
-        InvalidInputError: TG304, the image's name is none.
+        InvalidInputError: TG304, the image's name is none; TG009, a variable is not set.
     """
 
     runtime: RuntimeName | None = RuntimeName.EMBEDDED
@@ -73,12 +75,21 @@ class UpOptions:
     cuda_pool_bytes: int = 0
     flags: tuple[tuple[str, str], ...] = ()
     model_control: ModelControl = ModelControl.NONE
+    passed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.image:
             from tritongen.serving.docker.images import checked
 
             checked(self.image)
+        for name in self.passed:
+            if name not in os.environ:
+                raise InvalidInputError(
+                    "TG009",
+                    "is not set here, and the server is to get it",
+                    where=name,
+                    fix=f"Set it first (`export {name}=…`), or leave --env out.",
+                )
 
 
 @dataclass(frozen=True)
@@ -344,4 +355,5 @@ def bare_spec(store: StateStore, options: UpOptions) -> ServerSpec:
         read_only=options.read_only,
         user_flags=options.flags,
         model_control=options.model_control,
+        passed=options.passed,
     )

@@ -253,6 +253,7 @@ def _options(state: ServerState) -> UpOptions:
         host=state.host or LOOPBACK,
         image=state.image,
         flags=state.flags,
+        passed=state.passed,
         model_control=ModelControl.EXPLICIT if state.explicit else ModelControl.NONE,
     )
     if state.runtime is not RuntimeName.DOCKER:

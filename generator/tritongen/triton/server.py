@@ -125,6 +125,7 @@ class ServerState:
         image: of the container, empty for another runtime.
         key: of the restricted APIs that the tool asks, empty where none is known.
         flags: of tritonserver that were asked for, (without dashes, value).
+        passed: names of the caller's variables that it got.
         explicit: its models can be loaded and unloaded, with the key.
     """
 
@@ -146,6 +147,7 @@ class ServerState:
     key: str = field(default="", repr=False)
     flags: tuple[tuple[str, str], ...] = ()
     explicit: bool = False
+    passed: tuple[str, ...] = ()
 
     def headers(self, *, grpc: bool = False) -> dict[str, str]:
         """What opens its restricted APIs to this tool."""

@@ -17,6 +17,7 @@ from tritongen.serving.docker.container_settings import (
 from tritongen.serving.docker.images import checked, choose_image, official_image, releases_with
 from tritongen.serving.protocol import Ports, ServerSpec
 from tritongen.serving.runtime_requirements import ModelNeeds
+from tritongen.serving.server_spec import UpOptions
 from tritongen.triton.server import ApiKeys
 from tritongen.triton.server_state import project_label
 
@@ -218,6 +219,29 @@ def test_nothing_of_the_caller_is_handed_over(tmp_path, monkeypatch):
     assert dict(chosen.environment)["OMP_NUM_THREADS"] == "1"
     assert "MY_TOKEN" not in chosen.run_line()
     assert chosen.body()["Env"] == [f"{name}={value}" for name, value in chosen.environment]
+
+
+def test_what_of_the_caller_is_handed_over_is_told_by_name_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    chosen = settings(spec(tmp_path, passed=("HF_TOKEN",)))
+    assert "HF_TOKEN=secret" in chosen.body()["Env"]
+    assert " --env HF_TOKEN " in chosen.run_line()
+    assert "secret" not in chosen.run_line() + repr(chosen)
+    monkeypatch.delenv("HF_TOKEN")
+    assert not [one for one in chosen.body()["Env"] if one.startswith("HF_TOKEN")]
+
+
+@pytest.mark.parametrize("name", ["LD_PRELOAD", "OMP_NUM_THREADS", "A=B", ""])
+def test_what_is_set_already_is_nobodys_to_hand_over(tmp_path, name):
+    with pytest.raises(InvalidInputError, match="variable"):
+        spec(tmp_path, environment=(("OMP_NUM_THREADS", "1"),), passed=(name,))
+
+
+def test_a_variable_that_is_not_set_is_told_before_anything_starts(monkeypatch):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(InvalidInputError, match="is not set here") as caught:
+        UpOptions(passed=("HF_TOKEN",))
+    assert "export HF_TOKEN=" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,8 @@ def test_the_environment_is_the_plan_s_and_little_more(spec, monkeypatch):
     assert variables["TRITONGEN_SERVER"] == "abc"
     for name in ("AWS_SECRET_ACCESS_KEY", "OMP_NUM_THREADS", "PYTHONPATH"):
         assert name not in variables
+    given = environment(spec(passed=("AWS_SECRET_ACCESS_KEY",)), LAYOUT, "abc")
+    assert given.get("AWS_SECRET_ACCESS_KEY") == "x"
 
 
 def test_cpus(spec):

@@ -237,7 +237,10 @@ class ContainerSettings:
         return {
             "Image": self.image,
             "Cmd": list(self.command),
-            "Env": [f"{name}={value}" for name, value in self.environment],
+            "Env": [
+                f"{name}={value}"
+                for name, value in (*self.spec.passed_values.items(), *self.environment)
+            ],
             "Labels": dict(self.labels),
             "ExposedPorts": {f"{inside}/tcp": {} for _, inside in self.ports},
             "User": self.spec.user,
@@ -310,6 +313,8 @@ class ContainerSettings:
         host = f"[{spec.host}]" if ":" in spec.host else spec.host
         options: list[tuple[str, str | None]] = [
             *(("--label", f"{name}={value}") for name, value in self.labels),
+            # Without a value it is the caller's, which the printed line does not tell.
+            *(("--env", name) for name in self.spec.passed),
             *(("--env", f"{name}={value}") for name, value in self.environment),
             *(("--publish", f"{host}:{port}:{inside}") for port, inside in self.ports),
             *(("--mount", mount.option()) for mount in self.mounts),

@@ -58,6 +58,7 @@ def environment(
     """The server's whole environment; for the arguments see `launch`."""
     return {
         **{name: os.environ[name] for name in _INHERITED if name in os.environ},
+        **spec.passed_values,
         "CUDA_VISIBLE_DEVICES": "",  # KIND_AUTO means CPU, as in a container without GPUs
         "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
