@@ -21,9 +21,12 @@ must never run at the same time in different files carries ``pytest.mark.xdist_g
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+
+from support.signal_stack import take_signals_on_the_usual_stack
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that; tests
 # that interrupt the command line need it as a terminal delivers it.
@@ -95,6 +98,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     applied = any("@" in item.nodeid for item in grouped)
     if grouped and config.getoption("loadgroup", default=False) and not applied:
         raise pytest.UsageError("pytest-xdist does not apply groups: see pytest in pyproject.toml")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """No test meets what OpenVINO left in the process of the one before."""
+    if "openvino" in sys.modules:
+        take_signals_on_the_usual_stack()
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_on_a_terminal_a_line_never_wraps(columns, length, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr("sys.stderr", stream)
     size = os.terminal_size((columns, 24))
-    monkeypatch.setattr(tune.shutil, "get_terminal_size", lambda: size)
+    monkeypatch.setattr(tune.shutil, "get_terminal_size", lambda **_: size)
     with Live() as live:
         live._say("x" * 200, always=False)
     shown = stream.getvalue()
