@@ -29,8 +29,10 @@ Where that is missing, `PUBLISH_MODE=host GATEWAY_ORDER=stop-first` publishes on
 
 **Run:** a test sends 10,000 requests (HTTP that keeps its connections, HTTP with a connection each,
 gRPC, gRPC with a stream each) through scaling out and in, an update and its undoing, on one node,
-and loses none; when a replica is killed, another admits three failures. Several nodes were not
-tried.
+and loses none; when a replica is killed, another admits three failures. On two nodes (two engines
+of one machine) updates that move replicas from one to the other lose none. Of a node that vanishes,
+what is under way there gets no answer: 2 of 1,810 requests over HTTP and 2 of 1,809 over gRPC, at
+30 a second each. The gateway waits 5 minutes for them, so give clients a limit of their own.
 """
 
 import hashlib
