@@ -14,7 +14,6 @@ import os
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -24,13 +23,13 @@ from typing import Any
 import onnx
 import pytest
 
+from support.commands import TRITONGEN, run_command
 from support.onnx_models import external, save, with_weights
 from support.trial_models import FLOAT, INT64, constant, model, node, weights
 from support.triton import EmbeddedRuntime
 from tritongen.model.lock import lock_text
 from tritongen.repository.lock_file import read_lock
 
-TRITONGEN = Path(sys.executable).with_name("tritongen")
 FREE_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 SECONDS = 240.0
 
@@ -80,16 +79,19 @@ class Project:
 
     def run_any(self, *arguments: str, **variables: str) -> Ran:
         """Run a command to its end, whatever its exit code; it must not break down."""
-        done = subprocess.run(
-            [TRITONGEN, *arguments],
-            cwd=self.folder,
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-            preexec_fn=self._before,
-        )
+        if self._before is None:
+            done = run_command(arguments, self.folder, variables, SECONDS)
+        else:
+            done = subprocess.run(
+                [TRITONGEN, *arguments],
+                cwd=self.folder,
+                env={**os.environ, **variables},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=SECONDS,
+                check=False,
+                preexec_fn=self._before,
+            )
         ran = Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
         assert "Traceback" not in ran.err
         assert "TG001" not in ran.out + ran.err
