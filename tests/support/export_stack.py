@@ -176,8 +176,15 @@ class Stack:
         return ids.split()
 
     def wait(self, count: int) -> None:
-        """Until so many replicas are healthy, and the gateway answers."""
-        eventually(lambda: len(self.replicas()) == count and self.answers(), story=self.story)
+        """Until so many replicas are healthy, none is being replaced, and the gateway answers."""
+        eventually(
+            lambda: (
+                self._state() not in {"updating", "rollback_started"}
+                and len(self.replicas()) == count
+                and self.answers()
+            ),
+            story=self.story,
+        )
 
     def wait_updated(self) -> None:
         """Until the last update is complete."""

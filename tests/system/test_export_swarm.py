@@ -40,6 +40,12 @@ def stack(slim_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             deployed.remove()
 
 
+@pytest.fixture(autouse=True)
+def settled(stack: Stack) -> None:
+    """Each test begins with two replicas, none of which is about to end."""
+    stack.wait(2)
+
+
 @pytest.fixture
 def load(stack: Stack) -> Iterator[Any]:
     """Starts loads that end with the test."""

@@ -162,14 +162,12 @@ def check_autoscale(
     path: str, document: Mapping[str, Any], deployment: Deployment
 ) -> Iterator[Finding]:
     """What autoscale settings do wrong."""
-    weekly = any(
-        one.replicas.weekend_least != one.replicas.weekday_least for one in deployment.services
-    )
+    services = by_endpoint(deployment).services
+    weekly = any(one.replicas.weekend_least != one.replicas.weekday_least for one in services)
     if weekly and deployment.time_zone not in WINDOWS_ZONES:
         message = f"the week begins in UTC: autoscale has no name for {deployment.time_zone}"
         fix = "Write Windows' name of the time zone into the profiles."
         yield finding("TG762", Severity.WARNING, message, fix=fix, path=path, field="timeZone")
-    services = by_endpoint(deployment).services
     threads = {f"{one.name}-autoscale": one.total_threads for one in services}
     for resource in document.get("resources") or ():
         busy = threads.get(str(resource.get("name")))
