@@ -128,5 +128,6 @@ def sequences(draw: st.DrawFn, model: ModelFacts) -> SequenceIntent | None:
 
 def warmup_lines(text: str) -> int:
     """Lines of a configuration from the comment on its warm-up samples to their end."""
-    begin = text.find("\n# the first run of a batch size")
-    return text[begin + 1 :].count("\n") if begin >= 0 else 0
+    _, comment, rest = text.partition("\n# the first run of a batch size")
+    block = rest.partition("\n\n")[0].rstrip("\n")
+    return block.count("\n") + 1 if comment else 0

@@ -48,6 +48,12 @@ class Node:
         """From here on nothing reaches it and nothing comes back, as without power."""
         _run(f"ip link set {_NAMES['here']} down")
 
+    def let_back(self) -> None:
+        """The opposite; it is back when the first engine says so."""
+        _run(f"ip link set {_NAMES['here']} up")
+        states = ("node", "ls", "--format", "{{.Status}}")
+        eventually(lambda: docker(*states).split() == ["Ready", "Ready"])
+
     def end(self) -> None:
         """Its containers and itself."""
         self.docker("swarm", "leave", "--force", check=False)

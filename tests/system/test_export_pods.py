@@ -70,7 +70,7 @@ def outcome(load: Any) -> Any:
 
 def test_no_grpc_request_is_lost_when_pods_are_replaced(project, slim_image, balancer):
     for requests in rolled(project, slim_image, balancer):
-        assert requests["failed"] == 0, requests
+        assert requests["failed"] == 0, json.dumps(requests)
         assert requests["ok"] == requests["sent"] > 1000
 
 

@@ -119,35 +119,35 @@ def test_what_runs_on_the_library_of_grpc(seeds: range) -> None:
 
     An abort of gRPC 1.85 cannot be caught; docs/trust.md says so.
     """
-    left = list(seeds)
-    while left:
-        done = subprocess.run(
-            [sys.executable, "-c", "import system.test_hostile_scripts as t; t.ask_each()"],
-            input=json.dumps(left), capture_output=True, text=True, check=False,
-            cwd=Path(__file__).parents[1], env=os.environ | {"GRPC_VERBOSITY": "NONE"},
-            timeout=SECONDS,
-        )  # fmt: skip
-        begun = [int(line) for line in done.stdout.split()]
-        assert done.returncode in {0, -signal.SIGABRT}, done.stderr
-        assert begun, done.stderr
-        assert begun == left[: len(begun)]
-        left = left[len(begun) :]
+    with scripted(http2_steps, seeds) as servers:
+        left = [*servers.items()]
+        while left:
+            done = subprocess.run(
+                [sys.executable, "-c", "import system.test_hostile_scripts as t; t.ask_each()"],
+                input=json.dumps(left), capture_output=True, text=True, check=False,
+                cwd=Path(__file__).parents[1], env=os.environ | {"GRPC_VERBOSITY": "NONE"},
+                timeout=SECONDS,
+            )  # fmt: skip
+            begun = [int(line) for line in done.stdout.split()]
+            assert done.returncode in {0, -signal.SIGABRT}, done.stderr
+            assert begun, done.stderr
+            assert begun == [seed for seed, _ in left[: len(begun)]]
+            left = left[len(begun) :]
 
 
 def ask_each() -> None:
-    """Questions to the servers of the seeds on standard input, each of which is printed."""
-    with scripted(http2_steps, json.load(sys.stdin)) as servers:
-        for seed, address in servers.items():
-            print(seed, flush=True)
-            for what in ("metadata", "model metadata", "inference"):
-                with GrpcClient(address, LIMIT_S) as client:
-                    asked(seed, what, partial(QUESTIONS[what], client))
-            for streaming in (False, True):
-                load = partial(
-                    loaded, address, ClientProtocol.GRPC,
-                    client=LoadClient.TRITONCLIENT, streaming=streaming,
-                )  # fmt: skip
-                asked(seed, "streams" if streaming else "load by tritonclient", load, LEVEL_S)
+    """Questions to servers of another process; each seed on standard input is printed."""
+    for seed, address in json.load(sys.stdin):
+        print(seed, flush=True)
+        for what in ("metadata", "model metadata", "inference"):
+            with GrpcClient(address, LIMIT_S) as client:
+                asked(seed, what, partial(QUESTIONS[what], client))
+        for streaming in (False, True):
+            load = partial(
+                loaded, address, ClientProtocol.GRPC,
+                client=LoadClient.TRITONCLIENT, streaming=streaming,
+            )  # fmt: skip
+            asked(seed, "streams" if streaming else "load by tritonclient", load, LEVEL_S)
 
 
 @blocks(400, 500)
