@@ -51,6 +51,8 @@ SHORT = 24
 CONTAINERS = {"slim_image", "tool_image"}
 # The group of these tests, which is the longest one.
 DOCKER = "docker"
+# They wait more than they compute, beside others that do not: each in one process, and first.
+WAITING = (DOCKER, "system/test_hostile_scripts.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -77,6 +79,11 @@ def group_of(item: pytest.Item) -> str | None:
     return mark.args[0] if mark else None
 
 
+def place_of(group: str | None) -> int:
+    """Where a group stands among those that start first; behind them for all others."""
+    return WAITING.index(group) if group in WAITING else len(WAITING)
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark a test by its tier, by whether it is slow, and by the group that it runs in."""
     tier = tier_of(item)
@@ -92,8 +99,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Docker's tests and long tiers start first; within them the order stays, random or not."""
-    items.sort(key=lambda item: (group_of(item) != DOCKER, TIERS.index(tier_of(item))))
+    """What waits and long tiers start first; within them the order stays, random or not."""
+    items.sort(key=lambda item: (place_of(group_of(item)), TIERS.index(tier_of(item))))
     grouped = [item for item in items if item.get_closest_marker("xdist_group")]
     applied = any("@" in item.nodeid for item in grouped)
     if grouped and config.getoption("loadgroup", default=False) and not applied:

@@ -22,9 +22,10 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 TRITONGEN = Path(sys.executable).with_name("tritongen")
 SWITCH = "TRITONGEN_TEST_COMMANDS"
@@ -34,6 +35,21 @@ _AT_START = ("PYTHON", "LANG", "LC_", "LD_", "MALLOC_", "OMP_", "OPENBLAS_", "GR
 _APART = "tritongen.serving.backends"
 _ROOM = 1 << 20
 _KILLED_S = 5.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How a command ended.
+
+    Attributes:
+        code: as `subprocess` has it.
+        peak: bytes of memory of the largest of its processes.
+        ended_s: when, seconds since 1970.
+    """
+
+    code: int
+    peak: int
+    ended_s: float
 
 
 def run_command(
@@ -56,41 +72,78 @@ def run_command(
             [TRITONGEN, *words], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
             capture_output=True, timeout=seconds, check=False,
         )  # fmt: skip
-    asked = {"words": [*map(str, words)], "folder": str(folder), "variables": environment}
-    code, texts = _forked(json.dumps(asked).encode(), seconds)
-    if code is None:
-        raise subprocess.TimeoutExpired([TRITONGEN, *words], seconds, *texts)
-    return subprocess.CompletedProcess([TRITONGEN, *words], code, *texts)
+    pipes = [os.pipe(), os.pipe()]
+    fork = _Fork(words, folder, environment, [end for _, end in pipes])
+    for _, end in pipes:
+        os.close(end)
+    with fork, ThreadPoolExecutor(2) as readers:
+        # Pipes, which end with the last process that holds them, as those of a shell's ``$(…)`` do.
+        texts = [readers.submit(_read, begin) for begin, _ in pipes]
+        wait(texts, seconds)
+        end = fork.end(_KILLED_S if all(text.done() for text in texts) else 0.0)
+        if end is None:
+            fork.kill()
+        told = [text.result() for text in texts]
+    if end is None:
+        raise subprocess.TimeoutExpired([TRITONGEN, *words], seconds, *told)
+    return subprocess.CompletedProcess([TRITONGEN, *words], end.code, *told)
+
+
+def watch_command(words: Sequence[str], folder: Path, printed: IO[bytes], seconds: float) -> End:
+    """Run ``tritongen`` to its end, both of its streams into one file.
+
+    Args:
+        words: of its command line.
+        folder: in which it runs.
+        printed: the file.
+        seconds: until it is killed.
+    """
+    streams = [printed.fileno(), printed.fileno()]
+    with _Fork(words, folder, os.environ, streams) as fork:
+        end = fork.end(seconds)
+        if end is None:
+            fork.kill()
+            end = fork.end(_KILLED_S)
+        assert end is not None, f"{words} cannot be killed"
+        return end
 
 
 def _is_read_at_start(variable: str) -> bool:
     return variable.startswith(_AT_START)
 
 
-def _forked(message: bytes, seconds: float) -> tuple[int | None, list[bytes]]:
-    """The exit code of one command as `subprocess` has it, None when its time was over; both texts.
+class _Fork:
+    """A command that runs; its socket is closed when the block ends."""
 
-    Pipes, which end with the last process that holds them, as a shell's ``$(…)`` does.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        client.connect(_server())
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
-        pipes = [os.pipe(), os.pipe()]
-        numbers = array.array("i", [end for _, end in pipes])
-        client.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, numbers)])
-        for _, end in pipes:
-            os.close(end)
-        pid = int(client.recv(64))
-        with ThreadPoolExecutor(2) as readers:
-            texts = [readers.submit(_read, begin) for begin, _ in pipes]
-            wait(texts, seconds)
-            client.settimeout(max(_KILLED_S, seconds) if all(text.done() for text in texts) else 0)
-            try:
-                code = int(client.recv(64))
-            except OSError:
-                os.kill(pid, signal.SIGKILL)
-                code = None
-            return code, [text.result() for text in texts]
+    def __init__(
+        self, words: Sequence[str], folder: Path, variables: Mapping[str, str],
+        streams: Sequence[int],
+    ) -> None:  # fmt: skip
+        asked = {"words": [*map(str, words)], "folder": str(folder), "variables": {**variables}}
+        self._client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._client.connect(_server())
+        self._client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ROOM)
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))
+        self._client.sendmsg([json.dumps(asked).encode()], [rights])
+        self._pid = int(self._client.recv(64))
+
+    def __enter__(self) -> "_Fork":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def end(self, seconds: float) -> End | None:
+        """How it ended; None when it has not within so many seconds."""
+        self._client.settimeout(seconds)
+        try:
+            return End(*json.loads(self._client.recv(256)))
+        except OSError:
+            return None
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        os.kill(self._pid, signal.SIGKILL)
 
 
 def _read(number: int) -> bytes:
@@ -105,17 +158,12 @@ def _server() -> str:
     address = f"\0tritongen-tests-{os.getpid()}-{time.monotonic_ns()}"
     with theirs:
         # Its standard streams are nobody's: each command has its own.
-        process = subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-P", "-c", _START, *map(str, (theirs.fileno(), address[1:]))],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, check=True,
         )  # fmt: skip
-
-    def end() -> None:
-        ours.close()
-        process.wait()
-
-    atexit.register(end)
+    atexit.register(ours.close)
     assert ours.recv(1) == b"."
     return address
 
@@ -131,6 +179,8 @@ def serve(number: int, name: str) -> None:
         name: of the address, in the abstract namespace.
     """
 
+    if os.fork():
+        os._exit(0)  # no child of the tests, some of which count theirs
     owner = socket.socket(fileno=number)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"\0{name}")
@@ -178,10 +228,11 @@ def _start(client: socket.socket, others: Sequence[socket.socket]) -> int:
 def _tell(running: dict[int, socket.socket]) -> None:
     """Tell the clients of commands that have ended."""
     for pid in [*running]:
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
+            end = (os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, time.time())
             with running.pop(pid) as client, suppress(OSError):
-                client.send(str(os.waitstatus_to_exitcode(status)).encode())
+                client.send(json.dumps(end).encode())
 
 
 def _be_command(asked: Mapping[str, object], streams: Sequence[int]) -> NoReturn:
@@ -202,7 +253,7 @@ def _be_command(asked: Mapping[str, object], streams: Sequence[int]) -> NoReturn
     sys.stdin, sys.stdout, sys.stderr = (
         open(0, encoding="utf-8"),  # noqa: SIM115  (they end with the process)
         open(1, "w", encoding="utf-8"),  # noqa: SIM115
-        open(2, "w", encoding="utf-8", errors="backslashreplace"),  # noqa: SIM115
+        open(2, "w", 1, encoding="utf-8", errors="backslashreplace"),  # noqa: SIM115
     )
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     from tritongen.__main__ import main

@@ -1,34 +1,13 @@
 """Whole commands as processes of their own: their ends, their memory at its peak, their time."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from support.cli import SECONDS, TRITONGEN
-
-# A child starts with the peak of the process that made it, which is small here.
-_WATCH = """
-import json, os, subprocess, sys, time
-from concurrent.futures import ThreadPoolExecutor
-
-def ended(job):
-    folder, *words = job
-    with open(folder + "/printed", "wb") as printed:
-        words = ["timeout", "--kill-after=1", sys.argv[1], *words]
-        streams = {"stdin": subprocess.DEVNULL, "stdout": printed, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen(words, cwd=folder, **streams)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, used.ru_maxrss * 1024, time.time()
-
-with ThreadPoolExecutor(int(sys.argv[2])) as pool:
-    json.dump(list(pool.map(ended, json.load(sys.stdin))), sys.stdout)
-"""
+from support.cli import SECONDS
+from support.commands import watch_command
 
 
 @dataclass(frozen=True)
@@ -72,12 +51,13 @@ def watched(jobs: Sequence[tuple[Path, Sequence[str]]], at_once: int = 1) -> lis
         jobs: the folder in which each runs, and its arguments.
         at_once: as many.
     """
-    told = [[os.fspath(folder), os.fspath(TRITONGEN), *words] for folder, words in jobs]
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", _WATCH, str(SECONDS), str(at_once)],
-        input=json.dumps(told), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [
-        Watched(*end, (folder / "printed").read_text(encoding="utf-8"), folder)
-        for end, (folder, _) in zip(json.loads(done.stdout), jobs, strict=True)
-    ]
+    with ThreadPoolExecutor(at_once) as pool:
+        return [*pool.map(_watched, jobs)]
+
+
+def _watched(job: tuple[Path, Sequence[str]]) -> Watched:
+    folder, words = job
+    path = folder / "printed"
+    with path.open("wb") as printed:
+        end = watch_command(words, folder, printed, SECONDS)
+    return Watched(end.code, end.peak, end.ended_s, path.read_text(encoding="utf-8"), folder)

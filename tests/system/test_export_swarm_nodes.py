@@ -93,10 +93,10 @@ def test_of_a_node_that_is_gone_only_what_was_under_way_is_lost(
     node.cut_off()
     try:
         eventually(lambda: len(stack.replicas()) == 2 and stack.answers(), story=stack.story)
+        outcomes = [one.requests() for one in loads]
     finally:
         node.let_back()
-    for one in loads:
-        requests = one.requests()
+    for requests in outcomes:
         assert requests["ok"] + requests["failed"] == requests["sent"]
         # The gateway notices within seconds, and what it had sent there gets no answer.
         assert requests["failed"] <= 10, (requests, stack.story())

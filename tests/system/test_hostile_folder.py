@@ -11,6 +11,7 @@ import pytest
 
 from support import format_models as make
 from support.cli import FREE_PORTS, Project, dense
+from support.commands import SWITCH
 from support.triton import EmbeddedRuntime
 from support.watched import watched
 from tritongen.triton.server_state import project_label
@@ -40,8 +41,9 @@ def trapped(built: Project) -> Project:
 
 @pytest.mark.parametrize("words", [("doctor",), ("up", "--runtime", "embedded")])
 def test_no_module_of_the_folder_runs_in_place_of_pip(words, trapped, tmp_path):
-    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    ran = trapped.run(*words, *FREE_PORTS, expect=3, **NO_TRITON, **cache)
+    # A fork would have imported what the traps stand for before it came here.
+    own = {"XDG_CACHE_HOME": str(tmp_path / "cache"), SWITCH: "each"}
+    ran = trapped.run(*words, *FREE_PORTS, expect=3, **NO_TRITON, **own)
     assert "TG801" in ran.out + ran.err
     assert not (trapped.folder / "ran").exists()
 

@@ -49,15 +49,10 @@ QUESTIONS: dict[str, Callable[[ServerClient], object]] = {
 
 
 def blocks(first: int, last: int) -> pytest.MarkDecorator:
-    """Seeds from the first to before the last, some to a test, each test in a group of its own."""
+    """Seeds from the first to before the last, some to a test."""
     return pytest.mark.parametrize(
         "seeds",
-        [
-            pytest.param(
-                range(begin, begin + BLOCK), marks=pytest.mark.xdist_group(f"scripts {begin}")
-            )
-            for begin in range(first, last, BLOCK)
-        ],
+        [range(begin, begin + BLOCK) for begin in range(first, last, BLOCK)],
         ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}",
     )
 

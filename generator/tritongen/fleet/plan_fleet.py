@@ -117,7 +117,9 @@ def plan(root: Path, options: PlanOptions, progress: Progress) -> FleetPlan:
     case = parse_what_if(options.what_if) if options.what_if else None
     project = with_selection(load_project(root, options.repository))
     intent, machines = _machines(project, options)
-    gathered = gather_evidence(project, trial_policy(run=options.trial, code=False), progress)
+    # Machines have cores of their own; what was tried for those of the target holds for all.
+    policy = replace(trial_policy(run=options.trial, code=False), any_cores=True)
+    gathered = gather_evidence(project, policy, progress)
     evidence = gathered.evidence
     left = left_out(project.models, intent, evidence)
     engines = served_in_own_way(project.models, intent)

@@ -48,12 +48,15 @@ class TrialPolicy:
         remeasure: run every model, whatever the lock holds.
         options: limits of a trial.
         code: whether models that are programs are among them.
+        any_cores: what was observed holds for any target.cpus, as where machines of several sizes
+            are asked.
     """
 
     run: bool
     remeasure: bool
     options: TrialOptions
     code: bool = True
+    any_cores: bool = False
 
     def runs(self, facts: ModelFacts, evidence: ModelEvidence) -> bool:
         """Whether a model is to be run."""
@@ -157,7 +160,7 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
         earlier = known.get(facts.name)
         hashed = _hashed(project, facts, cache, earlier)
         given = _given(project, facts.name, hashed.trial)
-        target = _other_target(project, facts)
+        target = _other_target(project, facts, any_cores=policy.any_cores)
         evidence, lost = _still_good(hashed, earlier, given.declared, target)
         if policy.runs(facts, evidence):
             _log.info("model %s is tried", facts.name)
@@ -199,7 +202,7 @@ def _of_now(now: ModelEvidence, hashed: ModelEvidence, trial: Trial) -> ModelEvi
     return replace(now, trial=steadied(trial, hashed.trial) if same else None)
 
 
-def _other_target(project: Project, facts: ModelFacts) -> str:
+def _other_target(project: Project, facts: ModelFacts, *, any_cores: bool) -> str:
     """What of the target is otherwise than at the last build, when every trial held for it."""
     before = project.lock.target if project.lock is not None else None
     if before is None:
@@ -215,7 +218,7 @@ def _other_target(project: Project, facts: ModelFacts) -> str:
             changed.append("target.triton")
     if before.gpus != now.gpus and 0 in {before.gpus, now.gpus}:
         changed.append("target.gpus")
-    if before.cores != project.target().cores.value:
+    if not any_cores and before.cores != project.target().cores.value:
         changed.append("target.cpus")
     return " and ".join(changed)
 

@@ -32,7 +32,8 @@ gRPC, gRPC with a stream each) through scaling out and in, an update and its und
 and loses none; when a replica is killed, another admits three failures. On two nodes (two engines
 of one machine) updates that move replicas from one to the other lose none. Of a node that vanishes,
 what is under way there gets no answer: 2 of 1,810 requests over HTTP and 2 of 1,809 over gRPC, at
-30 a second each. The gateway waits 5 minutes for them, so give clients a limit of their own.
+30 a second each. The gateway waits 5 minutes for them, so give clients a limit of their own. When
+it comes back, Swarm ends the replicas that it still runs, which cost 4 of 1,810 requests once.
 """
 
 import hashlib
