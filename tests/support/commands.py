@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 TRITONGEN = Path(sys.executable).with_name("tritongen")
 SWITCH = "TRITONGEN_TEST_COMMANDS"
@@ -235,7 +235,7 @@ def _tell(running: dict[int, socket.socket]) -> None:
                 client.send(json.dumps(end).encode())
 
 
-def _be_command(asked: Mapping[str, object], streams: Sequence[int]) -> NoReturn:
+def _be_command(asked: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     """What the console script does, in a process that has just been forked."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGPIPE):
@@ -246,16 +246,16 @@ def _be_command(asked: Mapping[str, object], streams: Sequence[int]) -> NoReturn
         os.dup2(stream, target)
         os.close(stream)
     os.environ.clear()
-    os.environ.update(asked["variables"])  # type: ignore[call-overload]
-    os.chdir(asked["folder"])  # type: ignore[arg-type]
+    os.environ.update(asked["variables"])
+    os.chdir(asked["folder"])
     time.tzset()
-    sys.argv = [str(TRITONGEN), *asked["words"]]  # type: ignore[misc]
+    sys.argv = [str(TRITONGEN), *asked["words"]]
     sys.stdin, sys.stdout, sys.stderr = (
         open(0, encoding="utf-8"),  # noqa: SIM115  (they end with the process)
         open(1, "w", encoding="utf-8"),  # noqa: SIM115
         open(2, "w", 1, encoding="utf-8", errors="backslashreplace"),  # noqa: SIM115
     )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]  # as a new one has
     from tritongen.__main__ import main
 
     code: object = 1
@@ -264,9 +264,9 @@ def _be_command(asked: Mapping[str, object], streams: Sequence[int]) -> NoReturn
     except SystemExit as left:
         code = left.code
     except BaseException:  # noqa: BLE001  (an interpreter prints it, too)
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # an exception is at hand
     finally:
-        threading._shutdown()  # type: ignore[attr-defined]
+        threading._shutdown()  # type: ignore[attr-defined]  # as at an interpreter's end
         atexit._run_exitfuncs()
         for stream_ in (sys.stdout, sys.stderr):
             stream_.flush()
