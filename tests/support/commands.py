@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -251,11 +252,10 @@ def _be_command(asked: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     time.tzset()
     sys.argv = [str(TRITONGEN), *asked["words"]]
     sys.stdin, sys.stdout, sys.stderr = (
-        open(0, encoding="utf-8"),  # noqa: SIM115  (they end with the process)
-        open(1, "w", encoding="utf-8"),  # noqa: SIM115
-        open(2, "w", 1, encoding="utf-8", errors="backslashreplace"),  # noqa: SIM115
+        os.fdopen(0, encoding="utf-8"),
+        os.fdopen(1, "w", encoding="utf-8"),
+        os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace"),
     )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]  # as a new one has
     from tritongen.__main__ import main
 
     code: object = 1
@@ -264,9 +264,11 @@ def _be_command(asked: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
     except SystemExit as left:
         code = left.code
     except BaseException:  # noqa: BLE001  (an interpreter prints it, too)
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]  # an exception is at hand
+        traceback.print_exc()
     finally:
-        threading._shutdown()  # type: ignore[attr-defined]  # as at an interpreter's end
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join()
         atexit._run_exitfuncs()
         for stream_ in (sys.stdout, sys.stderr):
             stream_.flush()

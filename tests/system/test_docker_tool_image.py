@@ -25,8 +25,6 @@ RATE = 120
 LENGTH_S = 20
 # Two intervals of 0.99 are apart by chance once in 3,000 times, of 0.95 once in 180.
 CONFIDENCE = "0.99"
-# Of a latency: what other work on the machine moves between a run and the next one.
-DRIFT = 0.02
 # For containers to start and models to be described.
 LEAD_S = 30
 
@@ -122,15 +120,14 @@ def test_two_probes_in_two_containers_agree_with_one_of_the_whole_load(
     assert merged["requests"]["failed"] == whole["requests"]["failed"] == 0
     assert overlap(merged["throughput_per_s"], whole["throughput_per_s"])
     for figure in ("p50", "p90", "mean"):
-        apart = DRIFT * whole["latency_us"][figure]["value"]
-        assert overlap(merged["latency_us"][figure], whole["latency_us"][figure], apart), figure
+        assert overlap(merged["latency_us"][figure], whole["latency_us"][figure]), figure
     # The server was read by both, and worked once.
     assert merged["server"]["executions"] == halves[0]["server"]["executions"]
 
 
-def overlap(one: dict[str, Any], other: dict[str, Any], apart: float = 0.0) -> bool:
-    """Whether two intervals have a value in common, or are at most so far apart."""
-    return max(one["low"], other["low"]) - min(one["high"], other["high"]) <= apart
+def overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two intervals have a value in common."""
+    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
 
 
 @pytest.mark.timeout(SECONDS)
