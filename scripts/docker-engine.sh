@@ -5,8 +5,11 @@
 set -euo pipefail
 
 answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
-# Prometheus and its checker read what `tritongen export` writes.
-tools() { command -v prometheus >/dev/null && command -v promtool >/dev/null; }
+# Prometheus and its checker read what `tritongen export` writes; nginx is a gateway before servers.
+tools() {
+    PATH=$PATH:/usr/sbin command -v nginx >/dev/null &&
+        command -v prometheus >/dev/null && command -v promtool >/dev/null
+}
 
 install() {
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -18,7 +21,7 @@ install() {
     apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-tools || install prometheus
+tools || install nginx prometheus
 if answers; then
     exit 0
 fi

@@ -57,7 +57,7 @@ def nginx(folder: Path, content: str) -> Iterator[Gateway]:
         content: of its `http` block; PORT stands for a free port of the loopback address.
     """
     program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    assert program, "nginx is missing: install Debian's, `apt-get install nginx-light`"
+    assert program, "nginx is missing: install Debian's, `apt-get install nginx`"
     folder.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])

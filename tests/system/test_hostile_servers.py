@@ -161,31 +161,38 @@ def rising(instance: object, *values: Iterable[object]) -> dict[str, Any]:
     return {"metric": labels, "values": [list(pair) for pair in values]}
 
 
-SERIES: dict[str, list[object]] = {
-    "numbers whose sum is none": [rising(n, (1e9, "0"), (2e9, "1e308")) for n in range(3)],
-    "a number beyond a float": [rising(1, (1, 10**400), (10**400, 1), (1, 2), (2, 3))],
-    "times beyond a calendar": [rising(1, (1e300, "1"), (1e305, "2"), (-1e300, 1))],
-    "labels that are none": [{"metric": 5, "values": [[1, "1"]]}, {"metric": [1], "values": 5}],
-    "as many points as an answer has": [rising(1, *((n, "1") for n in range(300_000)))],
-    "as many series as an answer has": [
+# Made when they are asked for: some are large.
+SERIES: dict[str, Callable[[], list[object]]] = {
+    "numbers whose sum is none": lambda: [rising(n, (1e9, "0"), (2e9, "1e308")) for n in range(3)],
+    "a number beyond a float": lambda: [rising(1, (1, 10**400), (10**400, 1), (1, 2), (2, 3))],
+    "times beyond a calendar": lambda: [rising(1, (1e300, "1"), (1e305, "2"), (-1e300, 1))],
+    "labels that are none": lambda: [
+        {"metric": 5, "values": [[1, "1"]]},
+        {"metric": [1], "values": 5},
+    ],
+    "as many points as an answer has": lambda: [rising(1, *((n, "1") for n in range(300_000)))],
+    "as many series as an answer has": lambda: [
         rising(n, *((n, "1") for n in range(9_000))) for n in range(33)
     ],
-    "as many models": [
+    "as many models": lambda: [
         {"metric": {**rising(1)["metric"], "model": n}, "values": [[1, "1"], [2, "2"]]}
         for n in range(80_000)
     ],
-    "values that are none": [
+    "values that are none": lambda: [
         {"metric": rising(1)["metric"], "values": {"a": 1}},
         rising(1, (), (1,)),
     ],
-    "names that are none": [rising({}, (1, "1"), (2, "2")), rising(None, (1, "1"), (2, "2"))],
+    "names that are none": lambda: [
+        rising({}, (1, "1"), (2, "2")),
+        rising(None, (1, "1"), (2, "2")),
+    ],
 }
 
 
 @pytest.mark.parametrize("odd", SERIES)
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_history_that_is_odd(built: Project, odd: str, form: str) -> None:
-    document = {"status": "success", "data": {"resultType": "matrix", "result": SERIES[odd]}}
+    document = {"status": "success", "data": {"resultType": "matrix", "result": SERIES[odd]()}}
     with impostor((), {"metadata": document}) as address:
         words = ["observe", "--prometheus", f"http://{address}", "--csv", "t.csv", "--format", form]
         (end,) = watched([(built.folder, words)])

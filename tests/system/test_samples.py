@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from onnx import helper
 from skl2onnx import to_onnx
@@ -338,6 +337,8 @@ def test_init_drafts_what_lies_beside_a_model(project: Project) -> None:
 
 
 def test_what_a_torchscript_file_leaves_open_is_taken_from_them(project: Project) -> None:
+    import torch  # for a second, and one test
+
     class Scaled(torch.nn.Module):
         def forward(self, ids: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
             return self.table(ids.sum(1)) * rows[:, 0, :3]
