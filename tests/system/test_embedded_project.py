@@ -141,6 +141,8 @@ def test_the_log_is_followed(built: Project, embedded_runtime: EmbeddedRuntime):
         interrupted.communicate()
         assert interrupted.returncode == 0
         assert built.error("logs", "-f", expect=2)["code"] == "TG009", "one document cannot grow"
+        assert follower.stdout is not None
+        assert follower.stdout.readline(), "it follows from here on"
     finally:
         built.run("down")
     out, err = follower.communicate()
