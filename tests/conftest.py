@@ -19,9 +19,11 @@ share servers and projects; those of ``statistical`` share nothing and are sprea
 must never run at the same time in different files carries ``pytest.mark.xdist_group``.
 """
 
+import gc
 import os
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         containers = CONTAINERS & set(getattr(item, "fixturenames", ()))
         group = DOCKER if containers else item.path.relative_to(HERE).as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Ten thousand tests are no garbage: to look through them takes a fifth of the suite's time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

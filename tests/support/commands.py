@@ -8,6 +8,7 @@ all of them with ``TRITONGEN_TEST_COMMANDS=each``, run in an interpreter of thei
 
 import array
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -191,6 +192,7 @@ def serve(number: int, name: str) -> None:
     for module in pkgutil.walk_packages(tritongen.__path__, "tritongen."):
         if not module.name.startswith(_APART):
             importlib.import_module(module.name)
+    gc.freeze()  # the forks need not look through it
     told, woken = socket.socketpair()
     for one in (told, woken):
         one.setblocking(False)
