@@ -67,11 +67,12 @@ class Balancer:
 
     Args:
         port: of the pods.
+        late_s: how long a new connection lies before it is taken.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, late_s: float = 0.0) -> None:
         self.addresses: list[str] = []
-        self._pods_port, self._turn = port, 0
+        self._pods_port, self._late_s, self._turn = port, late_s, 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -81,6 +82,7 @@ class Balancer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._turn += 1
+        await asyncio.sleep(self._late_s)
         address = self.addresses[self._turn % len(self.addresses)]
         with contextlib.suppress(OSError):
             inwards, outwards = await asyncio.open_connection(address, self._pods_port)

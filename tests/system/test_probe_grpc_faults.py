@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.http2_peer import HEADERS
+from support.pods import Balancer
 from support.probe_engines import SECOND, grpc_engine, run_level
 from support.synthetic_grpc import GrpcBehaviour, synthetic_grpc
 from tritongen.probe.engines import frames
@@ -55,6 +56,18 @@ def test_connections_that_are_sent_away_lose_no_request():
         log = run(engine, 4, 1.5)
     assert log.codes == {}
     assert len(log.done) > 100
+
+
+@WAYS
+def test_a_connection_that_takes_its_time_costs_no_request(way):
+    """As to another continent, or to a server that is busy: gRPC's requests wait for it."""
+    with synthetic_grpc(GrpcBehaviour(max_age_ms=300)) as server:
+        balancer = Balancer(server.port, late_s=0.4)
+        balancer.addresses = ["127.0.0.1"]
+        log = run(grpc_engine(balancer.port, connections=1, **way), 2, 3.0)
+        balancer.close()
+    assert log.codes == {}
+    assert len(log.done) > 10
 
 
 def test_no_more_streams_than_the_server_allows():

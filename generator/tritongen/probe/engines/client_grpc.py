@@ -32,9 +32,10 @@ _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     # A server that comes back is seen within a second; gRPC's own steps go up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
+# Milliseconds; despite its name, how long one attempt to connect may take.
+_CONNECT_TIMEOUT = "grpc.min_reconnect_backoff_ms"
 # A server that is gone refuses at once: asked again and again it would cost a core and a thread
 # for every refusal.
 _REOPEN_NS = 50_000_000
@@ -90,11 +91,12 @@ class _GrpcEngine(ClientEngine[C]):
         """A client with a channel of its own, which connects with the first request."""
         address, tls = self._endpoint.address, self._endpoint.tls
         if self._channel is None:
+            seconds = self._options.connect_timeout_s
             credentials: Any = None
-            more: list[Any] = []
+            more: list[Any] = [(_CONNECT_TIMEOUT, round(seconds * 1000))]
             if tls is not None:
-                seconds = self._options.connect_timeout_s
-                credentials, more = channel_credentials(address, tls, seconds)
+                credentials, verified = channel_credentials(address, tls, seconds)
+                more += verified
             self._channel = credentials, [*_CHANNEL, *more]
         credentials, options = self._channel
         client = client_module(ClientProtocol.GRPC).InferenceServerClient
