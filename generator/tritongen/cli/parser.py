@@ -179,6 +179,13 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=(terminal_width(sys.stdout) or _USUAL_WIDTH) - 2)
 
+    def add_argument(self, action: argparse.Action) -> None:
+        """Commands are set in, which their column heeds by itself in the newest Pythons only."""
+        super().add_argument(action)
+        for command in self._iter_indented_subactions(action):
+            length = len(str(command.metavar or command.dest)) + self._current_indent
+            self._action_max_length = max(self._action_max_length, length)
+
 
 class CommandParser(argparse.ArgumentParser):
     """A parser whose faults are the tool's own errors, with the options that commands share."""
@@ -191,7 +198,9 @@ class CommandParser(argparse.ArgumentParser):
         """A command tells of options that it does not know itself, not the program around it."""
         found, rest = super().parse_known_args(args, namespace)
         if rest and " " in self.prog:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+            # What follows an option may be its value or not: that hangs on the Python.
+            options = [word for word in rest if word.startswith("-")]
+            self.error(f"unrecognized arguments: {' '.join(options or rest)}")
         return found, rest
 
     def error(self, message: str) -> NoReturn:
