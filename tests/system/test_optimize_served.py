@@ -32,6 +32,9 @@ FAULTY = {
     "ir_version": faulty.new_versions(ir=99),
 }
 
+# A busy machine's models are tried again so often.
+TRIES = 3
+
 
 @pytest.fixture(scope="module")
 def served(
@@ -64,12 +67,22 @@ def served(
     document = project.json("build", "models", "--fix", *chosen)
     jsonschema.validate(document, SCHEMAS["build"])
     assert document["refused"] == []
+    for _ in range(TRIES):
+        if not any(is_noise(project, model) for model in ("cnn", "mlp")):
+            break
+        project.run("build", "models", "--fix", "--remeasure", *chosen)
     assert originals(project) == before
     try:
         project.run("up", *FREE_PORTS)
         yield project
     finally:
         project.run("down")
+
+
+def is_noise(project: Project, model: str) -> bool:
+    """Whether the trial says that the machine was too busy to tell what merging gains."""
+    words = project.config(model).read_text().replace("#", "").split()
+    return "and the gain may be noise" in " ".join(words)
 
 
 def originals(project: Project) -> dict[str, bytes]:
@@ -154,30 +167,19 @@ def test_labels_as_indices(served: Project, client: HttpClient) -> None:
     assert found == list(known.fitted.predict(known.rows[:16]))
 
 
-def is_merged(served: Project, client: HttpClient, model: str) -> bool:
-    """Whether requests are, or would be but for times of a busy machine that may be noise."""
-    merged = "dynamic_batching" in client.model_config(model)
-    noise = "and the gain may be noise" in " ".join(
-        served.config(model).read_text().replace("#", "").split()
-    )
-    return merged is not noise
-
-
-def test_a_freed_batch_axis_is_batched(served: Project, client: HttpClient) -> None:
+def test_a_freed_batch_axis_is_batched(client: HttpClient) -> None:
     config = client.model_config("cnn")
     assert config["max_batch_size"] > 1
-    assert is_merged(served, client, "cnn")
+    assert "dynamic_batching" in config
     rows = trained.digits().test[:8].reshape(-1, 1, 8, 8)
     together = ask(client, "cnn", rows)["scores"]
     alone = [client.infer("cnn", {"x": rows[n : n + 1]})["scores"] for n in range(8)]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-4, atol=1e-6)
 
 
-def test_rows_that_change_with_their_neighbours_are_served_alone(
-    served: Project, client: HttpClient
-) -> None:
+def test_rows_that_change_with_their_neighbours_are_served_alone(client: HttpClient) -> None:
     assert "dynamic_batching" not in client.model_config("mlp_dynamic")
-    assert is_merged(served, client, "mlp")
+    assert "dynamic_batching" in client.model_config("mlp")
 
 
 def test_the_lock_holds_recipe_and_proof(served: Project) -> None:
