@@ -7,8 +7,8 @@ import sys
 from contextlib import suppress
 
 from tritongen.model.codec import decode, encode
-from tritongen.trial.child import confine, own_stdout
 from tritongen.trial.child_request import Limits
+from tritongen.trial.confinement import confine, own_stdout
 
 # From this size on, a block is mapped by itself.
 _MAPPED_FROM_BYTES = 2**20

@@ -1,15 +1,12 @@
-"""A child process that runs what is the user's: started, confined, watched, and ended whole.
+"""A child process that runs what is the user's: started, watched, and ended whole.
 
-The child parts in two. One half goes on and runs the user's; the other watches, and inherits every
-process that loses its parent below it, so that at the end none is left, however it was started.
+What the child does for that itself is in `trial.confinement`.
 """
 
-import ctypes
 import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,16 +14,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import FrameType
-from typing import IO, NoReturn, TextIO
+from typing import IO
 
 import tritongen
 from tritongen.system.machine import require_linux
-from tritongen.system.process_files import children, descendants
+from tritongen.system.process_files import descendants
 from tritongen.system.process_usage import resident_bytes_of
-from tritongen.system.processes import module_command, module_environment, prefer_for_oom_kill
-from tritongen.system.sandbox import enter_sandbox, lower_limit
-from tritongen.trial.child_request import Limits
+from tritongen.system.processes import module_command, module_environment
+from tritongen.trial.confinement import FOLDERS
 
 _log = logging.getLogger(__name__)
 _POLL_S = 0.01
@@ -45,12 +40,9 @@ _INHERITED = (
     "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ",
     "PATH", "LD_LIBRARY_PATH", "PYTHONPATH",
 )  # fmt: skip
-# Where libraries write when they are loaded; nothing else is open to them, see `enter_sandbox`.
-_FOLDERS = ("TMPDIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 # Chosen: above what a library with a thread for each of a few hundred cores starts, which are
 # threads and not counted, and far below what burdens a machine.
 MAX_PROCESSES = 256
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 class ChildEnd(Enum):
@@ -159,7 +151,7 @@ def _environment(own: Mapping[str, str], folder: str) -> dict[str, str]:
     installed = root.name in {"site-packages", "dist-packages"}
     return {
         **module_environment(given, *(() if installed else (root,))),
-        **dict.fromkeys(_FOLDERS, folder),
+        **dict.fromkeys(FOLDERS, folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUTF8": "1",
         "ORT_DISABLE_TELEMETRY": "1",
@@ -254,94 +246,3 @@ def end_worker(process: "subprocess.Popen[bytes]") -> None:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else ""
-
-
-class _Asked(BaseException):
-    """The parent wants an end, or is gone."""
-
-
-def confine(limits: Limits) -> None:
-    """Live no longer than the parent, leave no process, stay within limits and a sandbox.
-
-    Called first in the child; what returns is the half that runs the user's.
-    """
-    _leave_nothing(limits.parent)
-    _limit(limits)
-    enter_sandbox([Path.cwd(), *map(Path, limits.writable)])
-
-
-def _leave_nothing(parent: int) -> None:
-    """Go on in a child, and end with everything that it starts when it ends or `parent` does."""
-    signal.signal(signal.SIGTERM, _ask)
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        os._exit(1)
-    watcher = os.getpid()
-    child = os.fork()
-    if child:
-        _watch(child)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != watcher:
-        os._exit(1)
-
-
-def _ask(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Asked
-
-
-def _watch(child: int) -> NoReturn:
-    """Wait for the child's end, end what it has left, and end as it did."""
-    status = int(signal.SIGKILL)
-    with suppress(_Asked):
-        while True:
-            ended, found = os.waitpid(-1, 0)
-            if ended == child:
-                status = found
-                break
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _end_descendants()
-    if os.WIFSIGNALED(status):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with suppress(OSError):  # SIGKILL has no handler
-            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
-        os.kill(os.getpid(), os.WTERMSIG(status))
-    os._exit(os.waitstatus_to_exitcode(status))
-
-
-def _end_descendants() -> None:
-    """Kill every child until there is none: those of a dead one become this process's own."""
-    with suppress(ChildProcessError):
-        while True:
-            for pid in children(os.getpid()):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            os.waitpid(-1, 0)
-
-
-def _prctl(option: int, value: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
-
-
-def _limit(limits: Limits) -> None:
-    """Set the kernel's limits on this process, and offer it first when memory runs out."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    lower_limit(resource.RLIMIT_CPU, limits.cpu_s)
-    if limits.address_space:
-        lower_limit(resource.RLIMIT_AS, limits.address_space)
-    prefer_for_oom_kill()
-
-
-@contextmanager
-def own_stdout() -> Iterator[TextIO]:
-    """The real standard output for the report alone; what libraries print goes to stderr."""
-    own = os.dup(1)
-    os.dup2(2, 1)
-    with os.fdopen(own, "w", encoding="utf-8") as sink:
-        yield sink

@@ -14,9 +14,9 @@ from typing import IO, Any, TextIO
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.codec import decode
 from tritongen.model.facts import ModelFormat
-from tritongen.trial.child import confine, own_stdout
 from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Limits, TrialRequest
+from tritongen.trial.confinement import confine, own_stdout
 from tritongen.trial.runtime import DeclaredInterface, LoadedModel, RuntimeRefusal
 
 
