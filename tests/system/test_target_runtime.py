@@ -17,11 +17,15 @@ from support.cli import FREE_PORTS, Project, dense
 from support.onnx_suite import has_locale, suite
 from support.small_disk import full_disk
 from support.trial_models import FLOAT, model, node
+from tritongen.model.releases import RELEASES
 from tritongen.trial.target_library import VARIABLE
 
-# Of Triton 24.10.
-TARGET, OWN = "1.19.2", version("onnxruntime")
-TRITON = 'target: {cpus: 1, triton: "24.10"}\n'
+# A release that came before the types of `sums` and `brain`, and whose ONNX Runtime is there for
+# this Python.
+OLD = "24.10" if sys.version_info < (3, 13) else "24.12"
+(TARGET,) = (one.onnxruntime for one in RELEASES if one.tag == OLD)
+OWN = version("onnxruntime")
+TRITON = f'target: {{cpus: 1, triton: "{OLD}"}}\n'
 NO_INDEX = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 SCRIPT = """
 import sys
@@ -30,14 +34,14 @@ steps = set()
 found = target_library(sys.argv[1], lambda what, *_: steps.add(what))
 print(found.folder, *sorted(steps), sep="\\n")
 """
-# Refused without a trial: operators of training, and a type that Triton 24.10 has not.
+# Refused without a trial: operators of training, and a type that the old release has not.
 BY_SYNTAX = {"test_gradient_of_add", "test_gradient_of_add_and_mul", "brain"}
 # So many servers for the suite: each model is a process of its own.
 PARTS = 4
 
 
 def sums(element: int = TensorProto.UINT8) -> Any:
-    """c = a + b on bytes, for which ONNX Runtime 1.19 has no kernel and the installed one has."""
+    """c = a + b on bytes, for which ONNX Runtime 1.20 has no kernel and the installed one has."""
     sizes = [(name, element, ["n", 3]) for name in "ab"], [("c", element, ["n", 3])]
     return model([node("Add", "a b", "c")], *sizes)
 
@@ -55,7 +59,7 @@ def brain() -> Any:
 
 @pytest.fixture
 def old(project: Project) -> Project:
-    """A project for Triton 24.10 with a model that its runtime loads, and one that it does not."""
+    """A project for an old Triton with a model that its runtime loads, and one that it does not."""
     project.add("dense/model.onnx", dense())
     project.add("bytes/model.onnx", sums())
     project.write("models/tritongen.yaml", TRITON)
@@ -108,7 +112,7 @@ def test_the_installed_one_on_wish_is_told_once(old: Project):
     (item,) = told(built)
     assert item["severity"] == "warning"
     assert item["message"] == (
-        f"bytes, dense: tried with onnxruntime {OWN}; Triton 24.10 has {TARGET}: "
+        f"bytes, dense: tried with onnxruntime {OWN}; Triton {OLD} has {TARGET}: "
         f"{VARIABLE} asks for it"
     )
     # The evidence holds, and is not said to be what it is not.
@@ -156,7 +160,7 @@ def test_a_full_disk_costs_the_download_alone(old: Project, tmp_path: Path):
     with full_disk(disk, left=4 << 20, size=8 << 20):
         built = old.json("build", "models", XDG_CACHE_HOME=str(disk))
         (item,) = told(built)
-        assert f"Triton 24.10 has {TARGET}: " in item["message"]
+        assert f"Triton {OLD} has {TARGET}: " in item["message"]
         assert not list((disk / "tritongen/onnxruntime").glob(f"{TARGET}-*"))
 
 
@@ -164,7 +168,7 @@ def test_a_full_disk_costs_the_download_alone(old: Project, tmp_path: Path):
     ("triton", "part"),
     [
         pytest.param(triton, part, marks=pytest.mark.xdist_group(f"suite of {triton}"))
-        for triton in ("24.10", "26.03", "26.08")
+        for triton in (OLD, "26.03", "26.08")
         for part in range(PARTS)
     ],
 )
@@ -179,7 +183,7 @@ def test_what_build_writes_for_a_release_loads_in_its_runtime(
     refused = {item["name"] for item in built["refused"]}
     assert {item["name"] for item in built["models"]} == {*models} - refused
     if part == 0:
-        assert {"bytes", "brain"} & refused == ({"bytes", "brain"} if triton == "24.10" else set())
+        assert {"bytes", "brain"} & refused == ({"bytes", "brain"} if triton == OLD else set())
     # A locale that this machine lacks is told, and no refusal: older runtimes load without it.
     waiting = {item["model"] for item in built["findings"] if item["code"] == "TG218"}
     assert all("strnorm" in name and not has_locale() for name in waiting)
