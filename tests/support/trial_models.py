@@ -21,6 +21,7 @@ from tritongen.model.intent import ModelIntent
 from tritongen.model.tensors import DType, TensorKind, TensorSpec
 from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.run_trial import run_trial
+from tritongen.trial.warm_worker import WarmWorker
 
 FLOAT, INT64, INT32 = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32
 Info = tuple[str, int, Sequence[int | str | None] | None]
@@ -128,11 +129,13 @@ def try_model(
     root: Path,
     intent: ModelIntent | None = None,
     content: bytes | None = None,
+    worker: WarmWorker | None = None,
     **options: object,
 ) -> Trial:
     """Write the model into `root` and run its trial; costs are not measured unless asked for.
 
-    With `content`, these bytes are written under the facts of the model.
+    With `content`, these bytes are written under the facts of the model. With a worker it runs in a
+    fork of that.
     """
     data = proto.SerializeToString() if content is None else content
     (root / "m.onnx").write_bytes(data)
@@ -142,6 +145,7 @@ def try_model(
         root,
         intent or ModelIntent(),
         TrialOptions(**settings),  # type: ignore[arg-type]  (options pass through as they are)
+        worker=worker,
     )
 
 

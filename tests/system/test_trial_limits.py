@@ -11,15 +11,17 @@ import textwrap
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import onnx
 import pytest
 
 from support import trial_models as made
-from support.trial_models import try_model
 from tritongen.errors import EnvironmentProblem
 from tritongen.model.evidence import BatchVerdict
+from tritongen.trial.warm_worker import WarmWorker
 
 MIB = 2**20
 
@@ -63,6 +65,16 @@ def nothing_left():
     assert children() <= before
 
 
+@pytest.fixture(params=["alone", "in a row"])
+def try_model(request):
+    """Runs a trial, in a process of its own or as one of several in forks of one process."""
+    if request.param == "alone":
+        yield made.try_model
+        return
+    with WarmWorker() as worker:
+        yield partial(made.try_model, worker=worker)
+
+
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
     """Install a stand-in for onnxruntime that the child, not this process, imports."""
@@ -101,20 +113,20 @@ def stand_in(tmp_path, monkeypatch):
     return install
 
 
-def test_a_model_that_never_ends_is_stopped(tmp_path):
+def test_a_model_that_never_ends_is_stopped(tmp_path, try_model):
     trial = try_model(made.endless(), tmp_path, timeout_s=8)
     assert (trial.ok, trial.code) == (False, "TG202")
     assert trial.error == "still running 1 row after 8 s"
     assert trial.runtime.startswith("onnxruntime")
 
 
-def test_one_huge_tensor_is_refused(tmp_path):
+def test_one_huge_tensor_is_refused(tmp_path, try_model):
     trial = try_model(made.hungry(2**36), tmp_path)
     assert (trial.ok, trial.code) == (False, "TG203")
     assert "Failed to allocate memory" in trial.error
 
 
-def test_memory_that_is_really_used_is_watched(tmp_path):
+def test_memory_that_is_really_used_is_watched(tmp_path, try_model):
     trial = try_model(made.hungry(2**27, times=3), tmp_path, memory_bytes=400 * MIB)
     assert (trial.ok, trial.code) == (False, "TG203")
 
@@ -135,7 +147,7 @@ def test_memory_that_is_really_used_is_watched(tmp_path):
     ],
     ids=("nothing", "zeros", "text", "cut", *made.unloadable(), "no text"),
 )
-def test_what_is_not_loaded_is_refused_with_the_runtimes_words(data, words, tmp_path):
+def test_what_is_not_loaded_is_refused_with_the_runtimes_words(data, words, tmp_path, try_model):
     trial = try_model(made.mlp(), tmp_path, content=data)
     assert (trial.ok, trial.code) == (False, "TG145")
     assert words in trial.error
@@ -143,7 +155,7 @@ def test_what_is_not_loaded_is_refused_with_the_runtimes_words(data, words, tmp_
     assert str(tmp_path) not in trial.error
 
 
-def test_a_newer_ir_than_the_runtime_knows_is_told_without_this_machines_paths(tmp_path):
+def test_a_newer_ir_than_the_runtime_knows_is_told_without_this_machines_paths(tmp_path, try_model):
     proto = made.mlp()
     proto.ir_version = 99
     trial = try_model(proto, tmp_path)
@@ -161,7 +173,7 @@ def test_a_newer_ir_than_the_runtime_knows_is_told_without_this_machines_paths(t
     ],
 )
 @pytest.mark.parametrize("place", ["load", "run"])
-def test_a_crash_is_a_finding(harm, name, place, stand_in, tmp_path):
+def test_a_crash_is_a_finding(harm, name, place, stand_in, tmp_path, try_model):
     stand_in(**{place: harm})
     trial = try_model(made.mlp(), tmp_path)
     assert (trial.ok, trial.code) == (False, "TG204")
@@ -169,7 +181,7 @@ def test_a_crash_is_a_finding(harm, name, place, stand_in, tmp_path):
     assert trial.error.startswith(f"{name} while {doing}")
 
 
-def test_a_crash_on_two_rows_rules_batching_out_and_keeps_the_rest(stand_in, tmp_path):
+def test_a_crash_on_two_rows_rules_batching_out_and_keeps_the_rest(stand_in, tmp_path, try_model):
     stand_in(run="len(x) == 2 and os.abort()")
     trial = try_model(made.mlp(), tmp_path)
     assert (trial.ok, trial.code) == (True, "TG204")
@@ -178,13 +190,13 @@ def test_a_crash_on_two_rows_rules_batching_out_and_keeps_the_rest(stand_in, tmp
     assert "SIGABRT while running 2 rows" in trial.proof.reason
 
 
-def test_a_death_by_the_systems_hand_is_taken_for_memory(stand_in, tmp_path):
+def test_a_death_by_the_systems_hand_is_taken_for_memory(stand_in, tmp_path, try_model):
     stand_in(run="os.kill(os.getpid(), signal.SIGKILL)")
     trial = try_model(made.mlp(), tmp_path)
     assert trial.code == "TG203"
 
 
-def test_noise_of_libraries_does_not_reach_the_report(stand_in, tmp_path):
+def test_noise_of_libraries_does_not_reach_the_report(stand_in, tmp_path, try_model):
     noise = (
         r"""os.write(1, b'{"done": true}\n' * 5000); print("printed"); os.write(2, b"x" * 200000)"""
     )
@@ -204,7 +216,7 @@ def running(word):
     return [pid for pid in found if not gone(pid)]
 
 
-def test_processes_of_the_model_are_ended_too(stand_in, tmp_path):
+def test_processes_of_the_model_are_ended_too(stand_in, tmp_path, try_model):
     seconds = f"300.{secrets.randbelow(10**9)}"
     stand_in(
         load=f"self.other = subprocess.Popen(['sleep', {seconds!r}])",
@@ -216,14 +228,14 @@ def test_processes_of_the_model_are_ended_too(stand_in, tmp_path):
     assert not running(seconds)
 
 
-def test_an_exception_in_the_childs_own_code_is_a_finding(stand_in, tmp_path):
+def test_an_exception_in_the_childs_own_code_is_a_finding(stand_in, tmp_path, try_model):
     stand_in(run="return 5")
     trial = try_model(made.mlp(), tmp_path)
     assert not trial.ok
     assert trial.code == "TG204"
 
 
-def test_a_missing_onnxruntime_is_told_with_its_cure(stand_in, tmp_path):
+def test_a_missing_onnxruntime_is_told_with_its_cure(stand_in, tmp_path, try_model):
     stand_in(top="raise ImportError('libonnx.so: cannot open')")
     with pytest.raises(EnvironmentProblem) as caught:
         try_model(made.mlp(), tmp_path)
@@ -233,7 +245,7 @@ def test_a_missing_onnxruntime_is_told_with_its_cure(stand_in, tmp_path):
 
 
 def test_the_child_runs_without_telemetry_core_files_and_the_current_folder(
-    stand_in, tmp_path, monkeypatch
+    stand_in, tmp_path, monkeypatch, try_model
 ):
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)
@@ -248,7 +260,7 @@ def test_the_child_runs_without_telemetry_core_files_and_the_current_folder(
     assert not Path(folder).exists()
 
 
-def test_no_variable_of_the_caller_reaches_the_model(stand_in, tmp_path, monkeypatch):
+def test_no_variable_of_the_caller_reaches_the_model(stand_in, tmp_path, monkeypatch, try_model):
     for name in ("AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "HTTPS_PROXY", "OMP_NUM_THREADS"):
         monkeypatch.setenv(name, "s3cret")
     stand_in(
@@ -282,7 +294,7 @@ while not os.path.exists('there'): time.sleep(0.01)
         ("os.kill(os.getppid(), signal.SIGSTOP); time.sleep(300)", "TG201"),
     ],
 )
-def test_a_daemon_does_not_outlive_the_trial(then, code, stand_in, tmp_path):
+def test_a_daemon_does_not_outlive_the_trial(then, code, stand_in, tmp_path, try_model):
     script = tmp_path / "daemon.py"
     script.write_text("import os, time\n" + _DAEMON)
     stand_in(load=f"subprocess.run([sys.executable, {str(script)!r}]); {then}")
@@ -291,7 +303,7 @@ def test_a_daemon_does_not_outlive_the_trial(then, code, stand_in, tmp_path):
     assert not running(str(script))
 
 
-def test_a_child_killed_from_outside_leaves_the_parent_sane(tmp_path):
+def test_a_child_killed_from_outside_leaves_the_parent_sane(tmp_path, try_model):
     results = []
     thread = threading.Thread(
         target=lambda: results.append(try_model(made.endless(), tmp_path, timeout_s=60))
@@ -311,20 +323,24 @@ def test_a_child_killed_from_outside_leaves_the_parent_sane(tmp_path):
 _PARENT = """
 import sys
 sys.path[:0] = {path!r}
+from contextlib import nullcontext
 from pathlib import Path
 from support import trial_models as made
+from tritongen.trial.warm_worker import WarmWorker
 print("ready", flush=True)
 try:
-    made.try_model(made.endless(), Path({folder!r}), timeout_s=300)
+    with {worker} as worker:
+        made.try_model(made.endless(), Path({folder!r}), worker=worker, timeout_s=300)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
 
 
+@pytest.mark.parametrize("worker", ["nullcontext()", "WarmWorker()"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_child_does_not_outlive_its_parent(how, tmp_path):
+def test_the_child_does_not_outlive_its_parent(how, worker, tmp_path):
     tests = str(Path(__file__).parents[1])
-    program = _PARENT.format(path=[tests], folder=str(tmp_path))
+    program = _PARENT.format(path=[tests], folder=str(tmp_path), worker=worker)
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     try:
         assert parent.stdout.readline() == "ready\n"
@@ -342,7 +358,25 @@ def test_the_child_does_not_outlive_its_parent(how, tmp_path):
         parent.stdout.close()
 
 
-def test_external_data_that_is_missing_is_told(tmp_path):
+def test_what_follows_in_a_row_is_tried_as_the_first(tmp_path):
+    """After trials that crashed, hung and were refused, and with what the first had observed."""
+    first = made.try_model(made.mlp(), tmp_path)
+    with WarmWorker() as worker:
+        row = partial(made.try_model, worker=worker)
+        (tmp_path / "wrong").mkdir()
+        second = row(made.mlp(), tmp_path)
+        assert replace(second, peak_bytes=first.peak_bytes) == first
+        assert row(made.endless(), tmp_path / "wrong", timeout_s=3).code == "TG202"
+        assert row(made.mlp(), tmp_path / "wrong", content=b"none").code == "TG145"
+        last = row(made.mlp(), tmp_path)
+        assert replace(last, peak_bytes=first.peak_bytes) == first
+        # Memory is what the model takes, not what a fork has not inherited.
+        assert last.peak_bytes == pytest.approx(first.peak_bytes, rel=0.1)
+        (pid,) = children()
+    assert gone(pid)
+
+
+def test_external_data_that_is_missing_is_told(tmp_path, try_model):
     onnx.save(
         made.mlp(),
         tmp_path / "m.onnx",

@@ -27,6 +27,7 @@ from tritongen.system.sample_files import SampleFiles, find_samples
 from tritongen.system.user_cache import cache_folder, user_cache
 from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.run_trial import run_trial
+from tritongen.trial.warm_worker import WarmWorker
 
 _log = logging.getLogger(__name__)
 
@@ -156,27 +157,28 @@ def gather_evidence(project: Project, policy: TrialPolicy, progress: Progress) -
     renewed: dict[str, str] = {}
     tried: set[str] = set()
     served = tuple(_served(project))
-    for number, facts in enumerate(served):
-        earlier = known.get(facts.name)
-        hashed = _hashed(project, facts, cache, earlier)
-        given = _given(project, facts.name, hashed.trial)
-        target = _other_target(project, facts, any_cores=policy.any_cores)
-        evidence, lost = _still_good(hashed, earlier, given.declared, target)
-        if policy.runs(facts, evidence):
-            _log.info("model %s is tried", facts.name)
-            tried.add(facts.name)
-            progress(facts.name, number, len(served))
-            trial = _tried(project, facts, policy.options, given)
-            evidence = _of_now(_hashed(project, facts, cache, evidence), hashed, trial)
+    with WarmWorker() as worker:
+        for number, facts in enumerate(served):
+            earlier = known.get(facts.name)
+            hashed = _hashed(project, facts, cache, earlier)
+            given = _given(project, facts.name, hashed.trial)
+            target = _other_target(project, facts, any_cores=policy.any_cores)
+            evidence, lost = _still_good(hashed, earlier, given.declared, target)
+            if policy.runs(facts, evidence):
+                _log.info("model %s is tried", facts.name)
+                tried.add(facts.name)
+                progress(facts.name, number, len(served))
+                trial = _tried(project, facts, policy.options, given, worker)
+                evidence = _of_now(_hashed(project, facts, cache, evidence), hashed, trial)
+                if evidence.trial is None:
+                    lost = "the model's file changed while it was tried"
+                elif lost:
+                    renewed[facts.name] = lost
+            if given.fault is not None and (evidence.trial is None or evidence.trial.ok):
+                faults.append(given.fault)
             if evidence.trial is None:
-                lost = "the model's file changed while it was tried"
-            elif lost:
-                renewed[facts.name] = lost
-        if given.fault is not None and (evidence.trial is None or evidence.trial.ok):
-            faults.append(given.fault)
-        if evidence.trial is None:
-            missing[facts.name] = lost
-        models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
+                missing[facts.name] = lost
+            models[facts.name] = replace(evidence, variant=project.variants.get(facts.name))
     kept = len(models) - len(missing) - len(tried)
     _log.info("trials: %d run, %d hold from the lock, %d missing", len(tried), kept, len(missing))
     _save_cache(project.root, cache, before)
@@ -255,13 +257,15 @@ def _given(project: Project, model: str, trial: Trial | None) -> _Given:
     return _Given(tuple(sorted((*declared, f"{SAMPLES}{samples.sha256}"))), samples)
 
 
-def _tried(project: Project, facts: ModelFacts, options: TrialOptions, given: _Given) -> Trial:
+def _tried(
+    project: Project, facts: ModelFacts, options: TrialOptions, given: _Given, worker: WarmWorker
+) -> Trial:
     if given.fault is not None:
         code, message = given.fault.code, given.fault.message
         return Trial("", ok=False, code=code, error=message, declared=given.declared)
     intent = project.intent.of(facts.name)
     options = replace(options, onnxruntime=project.release.onnxruntime)
-    trial = run_trial(facts, project.root, intent, options, given.samples)
+    trial = run_trial(facts, project.root, intent, options, given.samples, worker)
     # Times of one processor are not those of another: a plan must know whose they are.
     return replace(trial, cpu=read_cpus().model if trial.costs else "", declared=given.declared)
 

@@ -10,6 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_ENTRY_BYTES = 8  # of /proc/PID/pagemap, one for each page
+_PART_BYTES = 65_536  # fault_around_bytes of Linux, unless an administrator has changed it
 
 
 def running_pids() -> tuple[int, ...]:
@@ -90,6 +93,29 @@ def open_files(pid: int) -> set[str]:
         return {str(link.readlink()) for link in (_PROC / str(pid) / "fd").iterdir()}
     except OSError:
         return set()
+
+
+def mapped_file_parts() -> Iterator[int]:
+    """Addresses, one in each part of a read-only mapped file that is in this process's memory.
+
+    A part is what the kernel brings in at once where a process reads a byte of it, which it does
+    only if it has not inherited the part: a fork does not. Empty where the kernel does not tell.
+    """
+    with suppress(OSError), Path("/proc/self/pagemap").open("rb", buffering=0) as pages:
+        for line in _read(os.getpid(), "maps").decode("utf-8", "replace").splitlines():
+            addresses, rights, _, _, inode, *_ = line.split(maxsplit=5)
+            if inode == "0" or not rights.startswith("r-"):
+                continue
+            begin, end = (int(address, 16) for address in addresses.split("-"))
+            pages.seek(begin // _PAGE_BYTES * _ENTRY_BYTES)
+            entries = pages.read((end - begin) // _PAGE_BYTES * _ENTRY_BYTES)
+            # The highest bit of an entry says that the page is there.
+            there = (
+                begin + number * _PAGE_BYTES
+                for number, byte in enumerate(entries[_ENTRY_BYTES - 1 :: _ENTRY_BYTES])
+                if byte & 0x80
+            )
+            yield from {address // _PART_BYTES: address for address in there}.values()
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import tritongen
@@ -88,31 +89,30 @@ def run_worker(
         module: the worker, a module that runs as a program; the trial's unless told otherwise.
         tail: what follows the request on its standard input.
     """
-    sent = request.encode() + tail
     with started_worker(module) as process:
-        output = _Drain(process.stdout, _MAX_OUTPUT_BYTES, keep_end=False)
-        errors = _Drain(process.stderr, _MAX_ERROR_BYTES, keep_end=True)
-        sender = threading.Thread(target=_send, args=(process.stdin, sent), daemon=True)
-        sender.start()
+        exchange = Exchange(
+            (process.stdin, process.stdout, process.stderr), request.encode() + tail
+        )
         end = watch_worker(process.pid, time.monotonic() + timeout_s, memory_bytes)
         end_worker(process)
-        status = process.wait()
-        sender.join()
-        text, last = output.text(), _last_line(errors.text())
-    if end is None or (end is ChildEnd.EXITED and status < 0):
-        end = ChildEnd.SIGNALLED
-    return ChildResult(end, abs(status), text, last)
+        return exchange.result(end, process.wait())
 
 
 @contextmanager
 def started_worker(
-    module: str, errors: int = subprocess.PIPE
+    module: str,
+    errors: int = subprocess.PIPE,
+    *,
+    stdin: int = subprocess.PIPE,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A worker in a folder of its own that is gone with it; at the end no process is left.
 
     Args:
         module: that runs as a program, and calls `confine` first.
         errors: where its standard error goes.
+        stdin: where its standard input comes from.
+        variables: of its environment, beside the usual ones.
 
     Raises:
         EnvironmentProblem: TG015, this is no Linux.
@@ -124,11 +124,11 @@ def started_worker(
     with tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             module_command(module),
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=folder,
-            env=_environment(os.environ, folder),
+            env={**_environment(os.environ, folder), **variables},
             start_new_session=True,
         )
         _log.debug("process %d started: %s", process.pid, module)
@@ -159,8 +159,8 @@ def _environment(own: Mapping[str, str], folder: str) -> dict[str, str]:
 
 
 def _send(stream: IO[bytes] | None, request: bytes) -> None:
-    # A child that died early takes no request; how it ended says why.
-    with suppress(OSError):
+    # A child that died early takes no request; how it ended says why. ValueError: closed meanwhile.
+    with suppress(OSError, ValueError):
         if stream is not None:
             stream.write(request)
             stream.close()
@@ -199,6 +199,35 @@ class _Drain:
                 if excess > 0:
                     del self._kept[: excess if self._keep_end else 0]
                     del self._kept[self._limit :]
+
+
+class Exchange:
+    """What is sent to a child, and what it says; in threads, so that neither waits for the other.
+
+    Args:
+        streams: its standard input, output and error, at this end.
+        sent: to the first of them, which is closed then.
+    """
+
+    def __init__(self, streams: Sequence[IO[bytes] | None], sent: bytes) -> None:
+        stdin, stdout, stderr = streams
+        self._output = _Drain(stdout, _MAX_OUTPUT_BYTES, keep_end=False)
+        self._errors = _Drain(stderr, _MAX_ERROR_BYTES, keep_end=True)
+        self._sender = threading.Thread(target=_send, args=(stdin, sent), daemon=True)
+        self._sender.start()
+
+    def result(self, end: ChildEnd | None, status: int) -> ChildResult:
+        """What there is once the child and all that it started are gone.
+
+        Args:
+            end: why it was ended, None for no reason.
+            status: exit status, negative for a signal.
+        """
+        self._sender.join()
+        text, last = self._output.text(), _last_line(self._errors.text())
+        if end is None or (end is ChildEnd.EXITED and status < 0):
+            end = ChildEnd.SIGNALLED
+        return ChildResult(end, abs(status), text, last)
 
 
 def watch_worker(

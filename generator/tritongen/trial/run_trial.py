@@ -19,6 +19,7 @@ from tritongen.trial.child_report import make_trial, read_report
 from tritongen.trial.child_request import TrialOptions, TrialRequest
 from tritongen.trial.preparation import make_request
 from tritongen.trial.runtimes import RUNTIMES
+from tritongen.trial.warm_worker import WarmWorker
 
 
 def run_trial(
@@ -27,6 +28,7 @@ def run_trial(
     intent: ModelIntent,
     options: TrialOptions,
     samples: SampleFiles | None = None,
+    worker: WarmWorker | None = None,
 ) -> Trial:
     """Run a model in a child process on samples, or on seeded inputs.
 
@@ -36,6 +38,7 @@ def run_trial(
         intent: declared inputs, and the user's word on batching.
         options: limits and seed.
         samples: the user's, None where there are none.
+        worker: of several trials, which runs it unless it is code; None for a process of its own.
 
     Returns:
         What was observed. A model that fails, hangs, crashes or takes too much memory is a `Trial`
@@ -61,7 +64,8 @@ def run_trial(
         return _not_run(problem.code, f"{problem.where}: {problem.what}")
     memory = options.memory_limit(facts)
     text = json.dumps(encode(request)) + "\n"
-    result = run_worker(text, options.timeout_s, memory, tail=tail)
+    run = run_worker if worker is None or facts.format.is_code else worker.run
+    result = run(text, options.timeout_s, memory, tail=tail)
     report = read_report(result.output)
     if report.missing is not None:
         what, fix = report.missing

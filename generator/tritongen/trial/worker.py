@@ -1,11 +1,13 @@
-"""The child process of a trial, and of models that are run for their answers.
+"""The child process of a trial, of several, and of models that are run for their answers.
 
 A line of JSON on stdin says which. A trial reports on stdout. Models are loaded and run as frames
-on stdin ask for it, and frames on stdout answer. Nothing else appears on stdout.
+on stdin ask for it, and frames on stdout answer. Nothing else appears on stdout. For several trials
+stdin is a socket, and each trial a fork with streams of its own.
 """
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,22 +18,38 @@ from tritongen.model.codec import decode
 from tritongen.model.facts import ModelFormat
 from tritongen.trial.child_report import Reporter
 from tritongen.trial.child_request import Limits, TrialRequest
-from tritongen.trial.confinement import confine, own_stdout
+from tritongen.trial.confinement import confine, fork_for_each, own_stdout, restrict
 from tritongen.trial.runtime import DeclaredInterface, LoadedModel, RuntimeRefusal
 
 
 def main() -> None:
     """Do what the first line says, confined."""
     line = json.loads(sys.stdin.buffer.readline())
+    forked = "forks_for" in line
+    if forked:
+        _import_shared()
+        fork_for_each(socket.socket(fileno=sys.stdin.fileno()), line["forks_for"])
+        line = json.loads(sys.stdin.buffer.readline())
     if packages := line.get("packages"):
         sys.path.insert(0, packages)
-    confine(decode(Limits, line["limits"]))
+    limits = decode(Limits, line["limits"])
+    if forked:
+        restrict(limits)
+    else:
+        confine(limits)
     # Not sooner: numpy starts threads, and a process with threads is not to be forked.
     with own_stdout() as sink:
         if "format" in line:
             _try_model(decode(TrialRequest, line), sys.stdin.buffer, sink)
         else:
             _serve(sys.stdin.buffer, sink.buffer)
+
+
+def _import_shared() -> None:
+    """Import what every trial needs, and no runtime: those differ, and may start threads."""
+    from tritongen.trial import frames, onnx_runtime, procedure, real_samples, runtimes
+
+    del frames, onnx_runtime, procedure, real_samples, runtimes
 
 
 def _try_model(request: TrialRequest, source: IO[bytes], sink: TextIO) -> None:
