@@ -261,10 +261,14 @@ class Stretch:
     def __init__(
         self, slots: NDArray[np.int32], sums: Sequence[int], ends: tuple[int, int]
     ) -> None:
-        self._slots, self._sums = slots, sums
         whole = slots.sum(axis=0, dtype=np.int64)
+        used = np.flatnonzero(whole)
+        # Most buckets are empty in every slot; what is computed next leaves them out.
+        self._first = int(used[0]) if len(used) else 0
+        self._slots = slots[:, self._first : int(used[-1]) + 1 if len(used) else 0]
+        self._sums = sums
         self._histogram = _histogram(whole, int(sum(sums)), *_clip_ends(whole, ends))
-        self._counts = slots.sum(axis=1, dtype=np.int64).tolist()
+        self._counts = self._slots.sum(axis=1, dtype=np.int64).tolist()
 
     def summary(self, confidence: float = CONFIDENCE) -> LatencySummary:
         """The distribution, microseconds."""
@@ -314,8 +318,20 @@ class Stretch:
         return size >= needed
 
     def _effective_size(self, fraction: float, value: float, confidence: float) -> float:
-        below = below_in_slots(self._slots, value)
+        below = self._below(value)
         return effective_size(fraction, self._counts, below, confidence, self._sums)
+
+    def _below(self, value_ns: float) -> list[float]:
+        """Entries of each slot at or below a value; the bucket that it divides counts in part."""
+        bucket = int(buckets_of(np.array([int(value_ns)]))[0])
+        low, high = bucket_bounds(bucket)
+        part, place = (value_ns - low) / (high - low), bucket - self._first
+        if place < 0:
+            return [0.0] * len(self._slots)
+        found: Any = self._slots[:, :place].sum(axis=1, dtype=np.int64)
+        if place < self._slots.shape[1]:
+            found = found + part * self._slots[:, place]
+        return [float(count) for count in found]
 
     def _batch_quantiles(self, fraction: float) -> tuple[list[float], list[float]] | None:
         """Quantile and mean of each batch of slots, nanoseconds; None where they tell little."""
@@ -332,7 +348,7 @@ class Stretch:
         for row, rank in zip(running, fraction * totals, strict=True):
             bucket = int(np.searchsorted(row, rank))
             before = int(row[bucket - 1]) if bucket else 0
-            low, high = bucket_bounds(bucket)
+            low, high = bucket_bounds(self._first + bucket)
             part = (rank - before) / max(int(row[bucket]) - before, 1)
             quantiles.append(low + (high - low) * float(part))
         means = np.add.reduceat(np.asarray(self._sums, dtype=np.float64), edges) / totals
@@ -346,12 +362,3 @@ def _clip_ends(whole: Integers, ends: tuple[int, int]) -> tuple[int, int]:
         return 0, 0
     low, high = bucket_bounds(int(used[0])), bucket_bounds(int(used[-1]))
     return max(ends[0], low[0]), min(ends[1], high[1])
-
-
-def below_in_slots(slots: NDArray[np.int32], value_ns: float) -> list[float]:
-    """Entries of each slot at or below a value; the bucket that it divides counts in part."""
-    bucket = int(buckets_of(np.array([int(value_ns)]))[0])
-    low, high = bucket_bounds(bucket)
-    part = (value_ns - low) / (high - low)
-    found: Any = slots[:, :bucket].sum(axis=1, dtype=np.int64) + part * slots[:, bucket]
-    return [float(count) for count in found]
