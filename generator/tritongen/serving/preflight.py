@@ -9,7 +9,7 @@ from tritongen.model.findings import Finding, Severity, finding
 from tritongen.model.releases import MENDED, RELEASES, at_least
 from tritongen.model.server_flags import missing_since
 from tritongen.serving.protocol import Ports, ServerSpec
-from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free
+from tritongen.system.machine import MIN_PORT, ephemeral_start, is_free, reserve
 from tritongen.system.paths import LFS_FIX, is_lfs_pointer
 from tritongen.triton.server import Endpoints
 
@@ -96,7 +96,7 @@ def choose_ports(host: str, ports: Ports) -> Ports:
             continue
         for _ in range(_ATTEMPTS):
             port = MIN_PORT + int.from_bytes(os.urandom(4)) % span
-            if port not in taken and is_free(host, port):
+            if port not in taken and is_free(host, port) and reserve(port):
                 taken.add(port)
                 chosen = replace(chosen, **{name: port})
                 break

@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import sys
+from collections import deque
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +26,10 @@ _MEMORY_FILES = (
 )
 _NO_LIMIT_BYTES = 1 << 60  # v1 writes a number near 2**63 for none
 MIN_PORT = 20_000
+# Of the ports that this process has chosen last, so that their servers may come to listen: chosen,
+# ten servers' that are started at a time.
+_MAX_RESERVED = 30
+_reserved: deque[socket.socket] = deque()
 
 
 def read_cpus(root: Path = _ROOT) -> CpuReading:
@@ -233,6 +238,26 @@ def is_free(host: str, port: int) -> bool:
             raise EnvironmentProblem(
                 "TG814", f"cannot listen on {host}: {error.strerror or error}", where=host
             ) from error
+    return True
+
+
+def reserve(port: int) -> bool:
+    """Keep other starts on this machine from a port that is chosen and not listened on yet.
+
+    A server that is being started does not say so for a second or more; another one that has drawn
+    the same port meanwhile would be taken for it. The kernel frees the name with this process.
+    """
+    if sys.platform != "linux":
+        return True
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0tritongen-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _reserved.append(name)
+    if len(_reserved) > _MAX_RESERVED:
+        _reserved.popleft().close()
     return True
 
 

@@ -1,6 +1,8 @@
 """Ports that are free, and those that are not."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +30,22 @@ def test_zeroes_become_different_free_ports():
     ports = (chosen.http, chosen.grpc, chosen.metrics)
     assert len(set(ports)) == 3
     assert all(is_free("127.0.0.1", port) for port in ports)
+
+
+def test_a_port_that_another_start_has_chosen_is_not_chosen_again():
+    chosen = choose_ports("127.0.0.1", Ports(0, 0, 0))
+    command = [sys.executable, "-c", "import sys; from tritongen.system.machine import reserve"]
+    command[-1] += "; print(*(reserve(int(port)) for port in sys.argv[1:]))"
+    ports = (chosen.http, chosen.grpc, chosen.metrics)
+
+    def other_start():
+        words = [*command, *map(str, ports)]
+        return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+
+    assert other_start() == ["False"] * 3
+    for _ in range(10):  # of the tool's latest ten starts
+        choose_ports("127.0.0.1", Ports(0, 0, 0))
+    assert other_start() == ["True"] * 3
 
 
 def test_fixed_ports_are_kept():
