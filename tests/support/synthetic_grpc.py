@@ -159,7 +159,8 @@ def _serve(behaviour: GrpcBehaviour) -> None:
     if behaviour.max_age_ms:
         options.append(("grpc.max_connection_age_ms", behaviour.max_age_ms))
         options.append(("grpc.max_connection_age_grace_ms", 5_000))
-    server = grpc.server(ThreadPoolExecutor(64), options=options)
+    # A stream keeps a thread for itself, and a probe may have 512.
+    server = grpc.server(ThreadPoolExecutor(512), options=options)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, handlers),))
     if behaviour.certificate:
         with open(behaviour.certificate, "rb") as file:  # noqa: PTH123  (one short read)

@@ -7,6 +7,7 @@ loads them side by side.
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -84,8 +85,9 @@ class Verdicts:
 
     def _serve(self, cases: tuple[Case, ...], folder: Path) -> None:
         models = {item.name: item for case in cases for item in (case, *case.needs)}
-        repository = folder / "repository"
-        repository.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        # A start that failed for a reason of its own does not take the next case with it.
+        repository = Path(mkdtemp(prefix="repository-", dir=folder))
         for model in models.values():
             write_model(repository, model.name, model.config, model.files)
         found = lint(view_of(repository, SERVER["release"]), context(**SERVER))
