@@ -374,6 +374,10 @@ def test_what_follows_in_a_row_is_tried_as_the_first(tmp_path):
         # Memory is what the model takes, not what a fork has not inherited.
         assert last.peak_bytes == pytest.approx(first.peak_bytes, rel=0.1)
         (pid,) = children() - before
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: gone(pid))
+        assert row(made.mlp(), tmp_path).ok
+        (pid,) = children() - before
     assert gone(pid)
 
 

@@ -60,6 +60,8 @@ class WarmWorker:
         Raises:
             EnvironmentProblem: TG015, this is no Linux.
         """
+        if self._running is not None and self._running[0].poll() is not None:
+            self._end()  # somebody has ended it between two requests
         process, control = self._running or self._start()
         answers: list[bytes] = []
         done = threading.Event()
@@ -90,7 +92,8 @@ class WarmWorker:
                 WORKER, subprocess.DEVNULL, stdin=theirs.fileno(), variables=_VARIABLES
             )
             process = self._own.enter_context(worker)
-        ours.send(json.dumps({"forks_for": os.getpid()}).encode() + b"\n")
+        with suppress(OSError):  # as in `_handed_over`
+            ours.send(json.dumps({"forks_for": os.getpid()}).encode() + b"\n")
         self._running = process, ours
         return self._running
 
