@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -98,6 +99,14 @@ def run_worker(
         return exchange.result(end, process.wait())
 
 
+def work_folder() -> "tempfile.TemporaryDirectory[str]":
+    """A folder for a child, gone at the end of a `with`.
+
+    What a model leaves there may resist, as a folder without rights does: it is only a remnant.
+    """
+    return tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True)
+
+
 @contextmanager
 def started_worker(
     module: str,
@@ -117,11 +126,8 @@ def started_worker(
     Raises:
         EnvironmentProblem: TG015, this is no Linux.
     """
-    import tempfile  # not in the child's own process
-
     require_linux("running a model on this machine")
-    # What a model leaves there may resist, as a folder without rights does: it is only a remnant.
-    with tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True) as folder:
+    with work_folder() as folder:
         process = subprocess.Popen(
             module_command(module),
             stdin=stdin,

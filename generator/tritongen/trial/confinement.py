@@ -1,7 +1,8 @@
 """What a child process does for its confinement, before it runs what is the user's.
 
-It parts in two. One half goes on and runs the user's; the other watches, and inherits every process
-that loses its parent below it, so that at the end none is left, however it was started.
+It parts in two. One half goes on and runs the user's; the other watches, and inherits every
+process that loses its parent below it, so that at the end none is left, however it was started.
+Where trials follow one another, the half that watches parts again for each.
 """
 
 import ctypes

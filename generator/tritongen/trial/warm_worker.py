@@ -8,7 +8,6 @@ import json
 import os
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -23,6 +22,7 @@ from tritongen.trial.child import (
     Exchange,
     started_worker,
     watch_worker,
+    work_folder,
 )
 
 # numpy's threads would be lost in a fork; no model that is data computes with numpy.
@@ -65,10 +65,7 @@ class WarmWorker:
         process, control = self._running or self._start()
         answers: list[bytes] = []
         done = threading.Event()
-        with (
-            tempfile.TemporaryDirectory(prefix="tritongen-", ignore_cleanup_errors=True) as folder,
-            ExitStack() as files,
-        ):
+        with work_folder() as folder, ExitStack() as files:
             exchange = Exchange(_handed_over(files, control, folder), request.encode() + tail)
             listener = threading.Thread(target=_listen, args=(control, answers, done), daemon=True)
             listener.start()

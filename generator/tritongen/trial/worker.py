@@ -37,7 +37,8 @@ def main() -> None:
         restrict(limits)
     else:
         confine(limits)
-    # Not sooner: numpy starts threads, and a process with threads is not to be forked.
+    # Runtimes are imported now, not sooner: a process with threads is not to be forked. numpy is,
+    # too, unless the variables of `WarmWorker` have kept it from starting some.
     with own_stdout() as sink:
         if "format" in line:
             _try_model(decode(TrialRequest, line), sys.stdin.buffer, sink)
