@@ -92,6 +92,8 @@ class Container:
             it: weights of a hub, and engines.
         rate_limited: whether its arguments turn the rate limiter on.
         holds_models: whether its image holds the repository, and is built from a Dockerfile.
+        linger_s: seconds for which it serves on once it is told to end, for a gateway that has not
+            heard of it yet: Triton refuses requests at once.
     """
 
     image: str
@@ -112,6 +114,7 @@ class Container:
     caches: tuple[tuple[str, str], ...] = ()
     rate_limited: bool = False
     holds_models: bool = False
+    linger_s: int = 0
 
     @property
     def prepared(self) -> str:
@@ -129,7 +132,13 @@ class Container:
             f"{{ test -w {folder} || {{ echo '{folder} is not writable' >&2; exit 1; }}; }} && "
             for _, folder in self.caches
         )
-        server = f'exec tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
+        server = f'tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
+        if self.linger_s:
+            # The signal ends the first `wait`, the server the second one.
+            own_trap = f"trap 'sleep {self.linger_s}; kill $!' TERM"
+            server = f"{{ {own_trap}; {server} & wait $! || wait $!; }}"
+        else:
+            server = f"exec {server}"
         return ("sh", "-c", f"{own}{self.prepared} && {server}", "tritonserver")
 
     @property

@@ -2,10 +2,11 @@
 
 A client that keeps its connection open would stay with a replica that is about to stop, so the
 stack has a gateway (HAProxy) that balances requests. It knows the replicas by Swarm's own names,
-which hold a replica once it is healthy and forget it two seconds before it is stopped, sends a
-request that was not answered to another replica, and lets health, descriptions, statistics and
-requests through, over HTTP and gRPC alike, and nothing else. Requests above 128 KiB are not sent
-again. Each replica closes the rest behind a key of its own, too, which it draws at its start.
+which hold a replica once it is healthy and forget it two seconds before it is told to end; it then
+serves for five more, for a gateway that is late. The gateway sends a request that was not answered
+to another replica, and lets health, descriptions, statistics and requests through, over HTTP and
+gRPC alike, and nothing else. Requests above 128 KiB are not sent again. Each replica closes the
+rest behind a key of its own, too, which it draws at its start.
 
 **Models:** configurations are Swarm configs with their digest in the name; weights are read from
 `MODEL_REPOSITORY`, under the same path on every node. With `--image NAME` the image holds both, and
@@ -38,6 +39,7 @@ it comes back, Swarm ends the replicas that it still runs, which cost 4 of 1,810
 
 import hashlib
 import re
+from dataclasses import replace
 
 from tritongen.fleet.export.deployment import Deployment
 from tritongen.fleet.export.export_target import ExportFile, ExportTarget, render
@@ -47,6 +49,8 @@ from tritongen.fleet.export.monitoring import monitoring_files
 from tritongen.fleet.export.targets.compose import stack_values
 
 GATEWAY_IMAGE = "haproxy:3.2"
+# Beside the two seconds between Swarm's forgetting a replica and its end.
+_LINGER_S = 5
 _MONITORING_KEYS = ("prometheus", "rules", "datasource", "provider", "dashboard")
 
 
@@ -55,7 +59,14 @@ def swarm_files(deployment: Deployment) -> tuple[ExportFile, ...]:
     watched = monitoring_files(deployment, dns=True)
     loads = probe_loads(deployment.services)
     gateway = render("swarm/haproxy.cfg.j2", {"services": deployment.services})
-    values = stack_values(deployment) | {
+    lingering = replace(
+        deployment,
+        services=tuple(
+            replace(one, container=replace(one.container, linger_s=_LINGER_S))
+            for one in deployment.services
+        ),
+    )
+    values = stack_values(lingering) | {
         "gateway_image": GATEWAY_IMAGE,
         "gateway_digest": hashlib.sha256(gateway.encode()).hexdigest(),
         "config_keys": _config_keys(deployment),
