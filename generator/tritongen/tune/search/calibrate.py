@@ -21,6 +21,7 @@ from tritongen.tune.search.server_model import (
     Effort,
     Usable,
     at_rates,
+    least,
 )
 
 # Enough executions for a mean within some per cent; the race corrects the rest.
@@ -283,15 +284,14 @@ def _core_share(service: ServiceTimes, overhead: float, beside: Sequence[Usable]
     if not beside or overhead <= 0.0:
         return _EXPECTED_SHARE
 
-    def mismatch(share: float) -> float:
-        prior_error = (share - _EXPECTED_SHARE) / _SHARE_SPREAD
-        errors = (
-            _squared_errors(_throughput(service, overhead, share, one), one) for one in beside
-        )
-        return sum(errors) + prior_error * prior_error
+    def prior(share: float) -> float:
+        return ((share - _EXPECTED_SHARE) / _SHARE_SPREAD) ** 2
 
-    rough = min(_SHARES, key=mismatch)
-    return min((max(0.0, rough + step) for step in _FINER), key=mismatch)
+    def errors(share: float) -> Iterable[float]:
+        return (_squared_errors(_throughput(service, overhead, share, one), one) for one in beside)
+
+    rough = least(_SHARES, prior, errors)
+    return least((max(0.0, rough + step) for step in _FINER), prior, errors)
 
 
 def _contention(
@@ -301,13 +301,14 @@ def _contention(
     if crowd is None:
         return DEFAULT_CONTENTION
 
-    def mismatch(contention: float) -> float:
-        trial = replace(service, contention=contention)
-        prior_error = (contention - DEFAULT_CONTENTION) / _CONTENTION_SPREAD
-        found = _throughput(trial, overhead, share, crowd)
-        return _squared_errors(found, crowd) + prior_error * prior_error
+    def prior(contention: float) -> float:
+        return ((contention - DEFAULT_CONTENTION) / _CONTENTION_SPREAD) ** 2
 
-    return min(_CONTENTIONS, key=mismatch)
+    def errors(contention: float) -> Iterable[float]:
+        trial = replace(service, contention=contention)
+        yield _squared_errors(_throughput(trial, overhead, share, crowd), crowd)
+
+    return least(_CONTENTIONS, prior, errors)
 
 
 def _throughput(service: ServiceTimes, overhead: float, share: float, measured: Usable) -> float:

@@ -7,11 +7,13 @@ both: two rates, since what a request meets now and then and what a busy server 
 alike at one.
 """
 
+import functools
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import TypeVar
 
 from tritongen.queueing import (
     FrontEnd,
@@ -26,6 +28,8 @@ from tritongen.queueing import (
 )
 from tritongen.tune.search.measurement_records import LoadReading, Task
 from tritongen.tune.search.search_space import Candidate
+
+T = TypeVar("T")
 
 # Shorter executions are mostly the waking of threads: they rest always, and load speeds them.
 SHORTEST_S = 0.0005
@@ -167,23 +171,49 @@ def _with_body(calibration: Calibration, rates: Sequence[Usable], effort: Effort
             return replace(found, wake_s=sleep * overhead)
         return replace(found, service=replace(calibration.service, idle_penalty=sleep))
 
-    def mismatch(sleep: float, level: float) -> float:
-        found = trial(sleep, level)
-        errors = (
-            _squared_errors(
-                found, one, effort.low if one is rates[0] else effort.high, executions=rests
-            )
-            for one in rates
-        )
-        return sum(errors) + (sleep / spread) ** 2 + (math.log(level) / _LEVEL_SPREAD) ** 2
+    def prior(pair: tuple[float, float]) -> float:
+        return (pair[0] / spread) ** 2 + (math.log(pair[1]) / _LEVEL_SPREAD) ** 2
+
+    @functools.cache
+    def error(pair: tuple[float, float], rate: int) -> float:
+        requests = effort.high if rate else effort.low
+        return _squared_errors(trial(*pair), rates[rate], requests, executions=rests)
+
+    def errors(pair: tuple[float, float]) -> Iterable[float]:
+        return (error(pair, rate) for rate in range(len(rates)))
 
     # What sleeps and what is slower look alike at one rate: they are looked for together.
-    rough = product(sleeps[:: effort.stride], _LEVELS[:: effort.stride])
-    sleep, level = min(rough, key=lambda pair: mismatch(*pair))
+    sleep, level = least(
+        product(sleeps[:: effort.stride], _LEVELS[:: effort.stride]), prior, errors
+    )
     for reach in (effort.stride // 2, effort.stride // 2, 1, 1):
         near = product(_around(sleeps, sleep, reach), _around(_LEVELS, level, reach))
-        sleep, level = min(near, key=lambda pair: mismatch(*pair))
+        sleep, level = least(near, prior, errors)
     return trial(sleep, level)
+
+
+def least(
+    trials: Iterable[T], prior: Callable[[T], float], errors: Callable[[T], Iterable[float]]
+) -> T:
+    """The trial with the smallest sum of squared errors.
+
+    Args:
+        trials: one or more.
+        prior: how far from what is expected a trial lies, as a squared error; costs nothing.
+        errors: the others, each found when it is asked for. A trial is given up as soon as it
+            cannot be the best one.
+    """
+    best: list[T] = []
+    fewest = math.inf
+    for trial in sorted(trials, key=prior):
+        total = prior(trial)
+        for error in errors(trial):
+            if total >= fewest:
+                break
+            total += error
+        if not best or total < fewest:
+            best, fewest = [trial], total
+    return best[0]
 
 
 def _with_pauses(calibration: Calibration, rates: Sequence[Usable]) -> Calibration:
