@@ -1,5 +1,7 @@
 """Load engines of the probe for a model that gives back what it is given."""
 
+from pathlib import Path
+
 import numpy as np
 
 from tritongen.model.client_protocol import ClientProtocol
@@ -42,6 +44,11 @@ def grpc_engine(
     endpoint = Endpoint("127.0.0.1", port, ClientProtocol.GRPC, tls, streaming)
     plan = make_plan(job_of_rows(columns), endpoint, client=client)
     return make_engine(endpoint, [plan], EngineOptions(**options))
+
+
+def waited_s() -> float:
+    """How long this thread could have run so far while others had the cores."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def run_level(engine: Engine, slots: int, seconds: float) -> None:

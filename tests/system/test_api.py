@@ -182,7 +182,9 @@ def test_tune(here: Project, capfd: pytest.CaptureFixture[str]) -> None:
     assert tree(here.repository) == before
     same = here.json("tune", "-m", "dense", "--cpus", "1", "--budget", "8s", "--dry-run")
     found = tuned.to_dict()
-    assert shape(found["models"][0]["best"]) == shape(same["models"][0]["best"])
+    jsonschema.validate(found, DOCUMENTS["tune"])
+    # Of configurations as good as each other, either may be chosen: one delays, the other does not.
+    assert alike(found["models"][0]["best"], same["models"][0]["best"])
     assert (sorted(found), tuned.exit_code) == (sorted(same), ExitCode.OK)
     steps = [(done, total) for what, done, total in told if what.startswith("dense: ")]
     assert steps == sorted(steps)

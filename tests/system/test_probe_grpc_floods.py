@@ -10,7 +10,7 @@ import pytest
 
 from support.certificates import certificate
 from support.flooding_http2 import FLOODS, flooding_server
-from support.probe_engines import grpc_engine, run_level
+from support.probe_engines import grpc_engine, run_level, waited_s
 from tritongen.errors import EnvironmentProblem
 from tritongen.probe.load_engine import LoadClient, Log
 from tritongen.system.process_usage import peak_bytes, reset_peak
@@ -19,11 +19,6 @@ from tritongen.triton.grpc_client import GrpcClient
 
 LEVEL_S = 1.0
 MEMORY = 256 << 20
-
-
-def waited_s() -> float:
-    """How long this thread could have run so far while others had the cores."""
-    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def flooded(port: int, **options) -> Log:
