@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.cli import Project, dense, trial_of
+from support.cli import Project, children, dense, trial_of
 from support.closed_apis import GRPC_CALLS, HTTP_CALLS
 from support.serving_models import config_text, identity
 from support.trial_models import endless
@@ -186,7 +186,7 @@ def test_another_user_gets_at_no_cache(open_place: Path):
 
 
 def test_another_user_gets_at_no_model_that_is_tried(open_place: Path):
-    """Its working folder among the temporary files, while it runs."""
+    """The working folders among the temporary files, while it runs."""
     project = Project(open_place / "project")
     temporary = open_place / "tmp"
     temporary.mkdir()
@@ -194,10 +194,13 @@ def test_another_user_gets_at_no_model_that_is_tried(open_place: Path):
     project.add("m/model.onnx", endless())
     words = ("build", "models", "--trial-timeout", "60")
     with project.start(*words, TMPDIR=str(temporary)) as process:
-        trial = trial_of(process)
-        (folder,) = temporary.iterdir()
         try:
-            assert tried([folder], [process.pid, trial]) == []
+            worker = trial_of(process)
+            while not (forks := children(worker)):
+                assert process.poll() is None, process.communicate()
+            folders = list(temporary.iterdir())
+            assert len(folders) == 2, "one of the worker, one of its fork"
+            assert tried(folders, [process.pid, worker, *forks]) == []
         finally:
             process.terminate()
             process.communicate()
