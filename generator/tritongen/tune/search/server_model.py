@@ -207,10 +207,12 @@ def least(
     fewest = math.inf
     for trial in sorted(trials, key=prior):
         total = prior(trial)
+        if total >= fewest:
+            break  # and so are those that follow
         for error in errors(trial):
+            total += error
             if total >= fewest:
                 break
-            total += error
         if not best or total < fewest:
             best, fewest = [trial], total
     return best[0]
