@@ -7,11 +7,11 @@ import pytest
 from support.rates import CALIBRATION, MERGED, fitted, usable
 from support.synthetic_triton import TEXT, TINY, TREES, SyntheticTriton
 from tritongen.model.backends import BACKENDS
-from tritongen.queueing import ClosedLoop, Pauses, simulate
+from tritongen.queueing import ClosedLoop, Pauses, Stream, simulate
 from tritongen.tune.search.calibrate import calibration_tasks, fit, rate_task
 from tritongen.tune.search.measurement_records import LoadReading, TaskRecord
 from tritongen.tune.search.search_space import SearchSpace
-from tritongen.tune.search.server_model import at_rates
+from tritongen.tune.search.server_model import at_rates, least
 
 ORT = BACKENDS["onnxruntime"]
 
@@ -24,6 +24,22 @@ def test_closed_loops_are_predicted_as_before():
         for calibration in (CALIBRATION, found)
     )
     assert one == other
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_given_up_early_is_not_the_best(seed):
+    stream = Stream(seed)
+    table = [[stream.exponential(1.0) for _ in range(4)] for _ in range(30)]
+    asked = []
+
+    def errors(trial):
+        for place, error in enumerate(table[trial][1:]):
+            asked.append((trial, place))
+            yield error
+
+    found = least(range(30), lambda trial: table[trial][0], errors)
+    assert found == min(range(30), key=lambda trial: sum(table[trial]))
+    assert len(asked) == len(set(asked)) < 60, "of 90"
 
 
 def test_a_rate_that_was_too_much_tells_nothing():

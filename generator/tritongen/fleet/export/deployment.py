@@ -135,8 +135,8 @@ class Container:
         server = f'tritonserver {" ".join(CLOSING_FLAGS)} "$@"'
         if self.linger_s:
             # The signal ends the first `wait`, the server the second one.
-            own_trap = f"trap 'sleep {self.linger_s}; kill $!' TERM"
-            server = f"{{ {own_trap}; {server} & wait $! || wait $!; }}"
+            trap = f"trap 'sleep {self.linger_s}; kill $!' TERM"
+            server = f"{{ {trap}; {server} & wait $! || wait $!; }}"
         else:
             server = f"exec {server}"
         return ("sh", "-c", f"{own}{self.prepared} && {server}", "tritonserver")
