@@ -17,7 +17,13 @@ from support.cli import FREE_PORTS, Project, dense
 from support.onnx_suite import has_locale, suite
 from support.small_disk import full_disk
 from support.trial_models import FLOAT, model, node
+from tritongen.api.building import BuiltRepository
+from tritongen.model.progress import silent
 from tritongen.model.releases import RELEASES
+from tritongen.repository.build import BuildMode, BuildOptions, build
+from tritongen.repository.gather_evidence import TrialPolicy
+from tritongen.repository.project import load_project, remember_models
+from tritongen.trial.child_request import TrialOptions
 from tritongen.trial.target_library import VARIABLE
 
 # A release that came before the types of `sums` and `brain`, and whose ONNX Runtime is there for
@@ -194,7 +200,7 @@ def test_what_build_writes_for_a_release_loads_in_its_runtime(
     assert {name for name in ready if not ready[name]} <= waiting
     # Once more without a trial, which writes what it would have refused.
     unproven = Project(tmp_path_factory.mktemp("refused"))
-    built = offer(unproven, triton, {name: models[name] for name in refused}, "--no-trial")
+    built = offer(unproven, triton, {name: models[name] for name in refused}, trial=False)
     by_syntax = {item["name"] for item in built["refused"]}
     assert by_syntax == refused & BY_SYNTAX
     problem = unproven.error("up", *FREE_PORTS, "--keep-going", expect=3)
@@ -204,10 +210,14 @@ def test_what_build_writes_for_a_release_loads_in_its_runtime(
 
 
 def offer(
-    project: Project, triton: str, models: Mapping[str, bytes], *options: str
+    project: Project, triton: str, models: Mapping[str, bytes], *, trial: bool = True
 ) -> dict[str, Any]:
-    """The result of `build` on these models for that release."""
+    """The result of `build` on these models for that release; their times are hardly measured."""
     for name, message in models.items():
         project.write(f"models/{name}/model.onnx", message)
     project.write("models/tritongen.yaml", f'target: {{cpus: 1, triton: "{triton}"}}\n')
-    return project.json("build", "models", *options, expect=None)
+    policy = TrialPolicy(trial, remeasure=False, options=TrialOptions(cores=1, time_budget_s=0.1))
+    given = load_project(project.models, project.repository)
+    built = BuiltRepository(build(given, BuildOptions(BuildMode.WRITE, policy), silent))
+    remember_models(project.repository, project.models)
+    return built.to_dict()
