@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pytest
 
+from support import run_folder
 from support.signal_stack import take_signals_on_the_usual_stack
 
 # A shell starts what runs in its background with SIGINT ignored, and children inherit that; tests
@@ -61,6 +62,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite expected texts; review the diff"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for this run; the processes that pytest-xdist starts inherit its name."""
+    if not hasattr(config, "workerinput"):
+        run_folder.make()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The folder goes with the run."""
+    if not hasattr(config, "workerinput"):
+        run_folder.remove()
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from support.run_folder import computed_once
 from tritongen.queueing import (
     ClosedLoop,
     FrontEnd,
@@ -111,7 +112,9 @@ def truth(
         )
         front = FrontEnd(profile.front_end_s, wake_s=profile.wake_s)
         server = Server((model,), cores, front, pauses=profile.pauses)
-        _TRUTHS[key] = simulate(server, seed=77, requests=3_000).of("m")
+        _TRUTHS[key] = computed_once(
+            f"truth of {key}", lambda: simulate(server, seed=77, requests=3_000).of("m")
+        )
     return _TRUTHS[key]
 
 
