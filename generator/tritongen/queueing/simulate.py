@@ -28,7 +28,6 @@ from tritongen.queueing.station import (
     DirectQueue,
     RequestTable,
     Station,
-    rows_of,
 )
 
 # Share of the requests that are left out while queues fill.
@@ -140,13 +139,13 @@ class _Run:
     def until(self, requests: int, warmup: int) -> Simulation:
         """Runs; see `simulate`."""
         self._begin()
-        warm = warmup <= 0
-        while self._finished < requests and self._step():
+        if warmup > 0:
+            self._go_on(min(warmup, requests))
             # One event may answer more than all that is asked for: then everything counts.
-            if not warm and warmup <= self._finished < requests:
-                warm = True
+            if warmup <= self._finished < requests:
                 for station in self._all:
                     station.counters = station.counters.since(self._now)
+        self._go_on(requests)
         return Simulation(
             tuple(
                 _figures(
@@ -168,35 +167,36 @@ class _Run:
                 if first < math.inf:
                     heappush(self._arrivals, (first, index))
 
-    def _step(self) -> bool:
-        """The next event; False when there is none."""
-        soonest, due = None, math.inf
-        for station in self._all:
-            if station.due < due:
-                soonest, due = station, station.due
-        sleeper, wake = None, math.inf
-        for station in self._delaying:
-            if station.queue.wake < wake:
-                sleeper, wake = station, station.queue.wake
-        arrival = self._arrivals[0][0] if self._arrivals else math.inf
-        now = min(due, arrival, wake)
-        if now == math.inf:
-            return False
-        if self._pause[0] < now:
-            self._pause_all()
-            return True
-        self._advance(now)
-        if soonest is not None and now == due:
-            self._complete(soonest, now)
-        elif now == arrival:
-            self._arrive(now)
-        elif sleeper is not None:
-            sleeper.queue.wake = math.inf
-            self._dispatch(sleeper, now)
-        if self._changed:
-            self._changed = False
-            self._respeed()
-        return True
+    def _go_on(self, requests: int) -> None:
+        """Event after event until so many requests are answered, or nothing happens any more."""
+        stations, arrivals, delaying = self._all, self._arrivals, self._delaying
+        while self._finished < requests:
+            # At one time executions end first, then requests arrive, then delays are over.
+            now, ending, sleeper = math.inf, None, None
+            for station in stations:
+                if station.due < now:
+                    now, ending = station.due, station
+            if arrivals and arrivals[0][0] < now:
+                now, ending = arrivals[0][0], None
+            for station in delaying:
+                if station.queue.wake < now:
+                    now, ending, sleeper = station.queue.wake, None, station
+            if now == math.inf:
+                return
+            if self._pause[0] < now:
+                self._pause_all()
+                continue
+            self._advance(now)
+            if ending is not None:
+                self._complete(ending, now)
+            elif sleeper is not None:
+                sleeper.queue.wake = math.inf
+                self._dispatch(sleeper, now)
+            else:
+                self._arrive(now)
+            if self._changed:
+                self._changed = False
+                self._respeed()
 
     def _pause_all(self) -> None:
         """A pause begins: nothing goes on before it is over."""
@@ -235,13 +235,15 @@ class _Run:
     def _enqueue(self, station: Station, request: int, now: float) -> None:
         self._table.queued[request] = now
         station.queue.waiting.append(request)
-        self._dispatch(station, now)
+        if station.busy < station.instances:
+            self._dispatch(station, now)
 
     def _dispatch(self, station: Station, now: float, most: float = math.inf) -> None:
         """Lets idle instances take what is ready, up to `most` batches."""
         queue = station.queue
+        limited = self._limiter is not None
         while queue.waiting and station.busy < station.instances and most > 0:
-            if self._limiter is not None and not self._admitted(station):
+            if limited and not self._admitted(station):
                 break
             batch = queue.take(now)
             if not batch:
@@ -251,10 +253,11 @@ class _Run:
 
     def _start(self, station: Station, batch: list[int], now: float) -> None:
         counters = station.counters
-        queued = self._table.queued
+        queued, sizes = self._table.queued, self._table.rows
+        rows = 0
         for request in batch:
             counters.wait_s += now - queued[request]
-        rows = rows_of(self._table, batch)
+            rows += sizes[request]
         counters.waits += len(batch)
         counters.rows += rows
         counters.started += 1
@@ -306,7 +309,8 @@ class _Run:
             if self._limiter is not None:
                 self._limiter.free += station.slots
                 self._restage(now)
-        self._dispatch(station, now)
+        if station.queue.waiting:
+            self._dispatch(station, now)
 
     def _answer(self, counters: Counters, batch: list[int], now: float) -> None:
         """Requests of one model are answered; their clients may send the next ones."""

@@ -211,11 +211,3 @@ class Station:
         self.speed = 1.0 / slow
         left = self._jobs[0][0] - self.clock
         self.due = now + left * slow if left > 0.0 else now
-
-
-def rows_of(table: RequestTable, requests: list[int]) -> int:
-    """Rows of a batch."""
-    if len(requests) == 1:
-        return table.rows[requests[0]]
-    rows = table.rows
-    return sum(rows[request] for request in requests)
