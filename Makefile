@@ -14,6 +14,9 @@ PYTEST := $(BIN)/python -m pytest
 parallel = --numprocesses $(or $(WORKERS),$(shell echo $$(( $$(nproc) + $(1) )))) --dist loadgroup \
     --no-loadscope-reorder --durations 20
 
+# Only these files are looked through for the few tests that measure.
+measuring = $(shell grep -rl --include='*.py' 'pytest[.]mark[.]measures' tests)
+
 .PHONY: help demo test test-slow test-all check format docs bench bench-tune clean machine FORCE
 # The suite starts some thousand processes, which are not to compile the package each: some machines,
 # and many containers, ask for that with PYTHONDONTWRITEBYTECODE.
@@ -53,13 +56,13 @@ test-slow: machine $(VENV)/.ready ## what `test` leaves out; what measures runs 
 	scripts/docker-engine.sh
 	$(compile)
 	$(PYTEST) $(call parallel,2) -m 'slow and not measures'
-	$(PYTEST) -m measures
+	$(PYTEST) -m measures $(measuring)
 
 test-all: machine $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
 	scripts/docker-engine.sh
 	$(compile)
 	$(PYTEST) $(call parallel,2) -m 'not measures'
-	$(PYTEST) -m measures
+	$(PYTEST) -m measures $(measuring)
 
 check: $(VENV)/.ready ## format, lint, types, import contract, rules for files and tests
 	$(BIN)/ruff format --check .

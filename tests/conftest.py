@@ -126,8 +126,27 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What waits and long tiers start first; within them the order stays, random or not."""
-    items.sort(key=lambda item: (place_of(group_of(item)), TIERS.index(tier_of(item))))
+    """What waits and long tiers start first; within them the order stays, random or not.
+
+    Tests of ``statistical`` only compute, and much of a ``system`` test's time is waiting: between
+    the groups of these, those keep the cores busy.
+    """
+    system = [group_of(item) for item in items if tier_of(item) == "system"]
+    ranks: dict[str | None, float] = {
+        group: rank for rank, group in enumerate(dict.fromkeys(system))
+    }
+    computing = [item for item in items if tier_of(item) == "statistical"]
+    between = {
+        item: len(ranks) * (number + 0.5) / len(computing) for number, item in enumerate(computing)
+    }
+
+    def place(item: pytest.Item) -> tuple[int, int, float]:
+        tier, group = tier_of(item), group_of(item)
+        if item in between:
+            return place_of(group), TIERS.index("system"), between[item]
+        return place_of(group), TIERS.index(tier), ranks.get(group, 0.0)
+
+    items.sort(key=place)
     grouped = [item for item in items if item.get_closest_marker("xdist_group")]
     applied = any("@" in item.nodeid for item in grouped)
     if grouped and config.getoption("loadgroup", default=False) and not applied:

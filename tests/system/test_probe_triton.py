@@ -1,6 +1,7 @@
 """`tritongen probe` on a real Triton: every kind of model, both protocols, every question."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from support.cli import SERVED, Project
 from support.docker import start_container
 from support.probe_models import fill, python_config
 from support.serving_models import config_text, identity
-from support.triton import TestServer, start_server, write_model
+from support.triton import EmbeddedRuntime, TestServer, start_server, write_model
 from tritongen.model.client_protocol import ClientProtocol
 from tritongen.probe.level import Conditions
 from tritongen.probe.load_job import InputOptions, prepare_job
@@ -42,12 +43,12 @@ class Live:
         return self.project.json(*words, expect=expect)["levels"][0]
 
 
-@pytest.fixture(scope="module")
-def live(embedded_runtime, tmp_path_factory) -> Iterator[Live]:
-    folder = tmp_path_factory.mktemp("live")
+@contextmanager
+def started(runtime: EmbeddedRuntime, folder: Path, *only: str) -> Iterator[Live]:
+    """A server with these models of `fill`, or with all."""
     fill(folder / "repository")
-    options = {"runtime": embedded_runtime, "model_control": ModelControl.EXPLICIT}
-    names = tuple(sorted(path.name for path in (folder / "repository").iterdir()))
+    options = {"runtime": runtime, "model_control": ModelControl.EXPLICIT}
+    names = only or tuple(sorted(path.name for path in (folder / "repository").iterdir()))
     with start_server(folder / "repository", folder / "state", names, **options) as server:
         for name in names:
             assert server.try_load(name) is None
@@ -57,6 +58,12 @@ def live(embedded_runtime, tmp_path_factory) -> Iterator[Live]:
         state = replace(server.server.state, label=project_label(project))
         StateStore(project).write(state)
         yield Live(server, Project(project))
+
+
+@pytest.fixture(scope="module")
+def live(embedded_runtime, tmp_path_factory) -> Iterator[Live]:
+    with started(embedded_runtime, tmp_path_factory.mktemp("live")) as found:
+        yield found
 
 
 protocols = pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -232,25 +239,26 @@ def test_values_are_checked_against_a_reference(live, protocol):
 
 
 @pytest.mark.measures
-def test_two_configurations_are_compared_in_pairs(live):
-    better = python_config("slow", more="dynamic_batching { }")
-    path = live.project.write("better.pbtxt", better)
-    before = live.server.client.model_config("slow")
-    words = ("probe", *live.address("http"), "-m", "slow", "--concurrency", "8")
-    found = live.project.json(*words, "--against", str(path), "--time-budget", "0.8")
-    changes = {item["metric"]: item for item in found["comparisons"]}
-    assert changes["throughput"]["change"] == "better"
-    assert changes["throughput"]["ratio"]["low"] > 1.5
-    assert changes["p50"]["change"] == "better"
-    assert live.server.client.model_config("slow") == before
-    path = live.project.write("broken.pbtxt", "max_batch_size: x")
-    error = live.project.error(*words, "--against", str(path), expect=2)
-    assert ":1" in error["where"]
-    path = live.project.write("refused.pbtxt", better.replace('"python"', '"none"'))
-    error = live.project.error(*words, "--against", str(path), expect=3)
-    assert error["code"] == "TG913"
-    assert live.server.client.model_config("slow") == before
-    assert live.server.client.model_ready("slow")
+def test_two_configurations_are_compared_in_pairs(embedded_runtime, tmp_path):
+    with started(embedded_runtime, tmp_path, "slow") as live:
+        better = python_config("slow", more="dynamic_batching { }")
+        path = live.project.write("better.pbtxt", better)
+        before = live.server.client.model_config("slow")
+        words = ("probe", *live.address("http"), "-m", "slow", "--concurrency", "8")
+        found = live.project.json(*words, "--against", str(path), "--time-budget", "0.8")
+        changes = {item["metric"]: item for item in found["comparisons"]}
+        assert changes["throughput"]["change"] == "better"
+        assert changes["throughput"]["ratio"]["low"] > 1.5
+        assert changes["p50"]["change"] == "better"
+        assert live.server.client.model_config("slow") == before
+        path = live.project.write("broken.pbtxt", "max_batch_size: x")
+        error = live.project.error(*words, "--against", str(path), expect=2)
+        assert ":1" in error["where"]
+        path = live.project.write("refused.pbtxt", better.replace('"python"', '"none"'))
+        error = live.project.error(*words, "--against", str(path), expect=3)
+        assert error["code"] == "TG913"
+        assert live.server.client.model_config("slow") == before
+        assert live.server.client.model_ready("slow")
 
 
 @protocols

@@ -386,15 +386,14 @@ class TestFaults:
         assert project.lock()["models"]["dense"]["evidence"]["tuned"]["instances"] == 1
 
     def test_a_journal_of_another_goal_is_refused(self, tuned):
-        project, _ = tuned
-        problem = project.error(
-            "tune", "models", "--goal", "latency@10/s", "--resume", "--dry-run", expect=2
-        )
-        assert problem["code"] == "TG950"
+        words = ("tune", "models", "--goal", "latency@10/s", "--resume", "--dry-run")
+        assert tuned[0].error(*words, expect=2)["code"] == "TG950"
 
     @pytest.mark.measures
-    def test_noisy_neighbours_are_told_of(self, tuned):
+    def test_noisy_neighbours_are_told_of(self, project):
+        project.add("dense/model.onnx", dense())
+        project.write("models/tritongen.yaml", "target: {cpus: 1}\n")
         words = ("tune", "models", "--goal", "throughput@2", "--budget", "8s", "--dry-run")
         with neighbours():
-            document = tuned[0].json(*words)
+            document = project.json(*words)
         assert any("noisy" in note for note in document["notes"])
