@@ -8,6 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+# numpy holds arrays here and computes nothing: threads of its own, one for each core, would only
+# spin for a while as the process starts.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # The version of the target's release, which the tool has fetched.
 if folder := os.environ.get("TRITONGEN_ONNXRUNTIME_FOLDER"):
     sys.path.insert(0, folder)
