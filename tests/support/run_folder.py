@@ -1,16 +1,15 @@
 """What every process of one run of the suite shares: a folder, and values that were computed."""
 
 import hashlib
+import json
 import os
-import pickle
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 _VARIABLE = "TRITONGEN_TEST_RUN_FOLDER"
-T = TypeVar("T")
 
 
 def make() -> None:
@@ -23,19 +22,17 @@ def remove() -> None:
     shutil.rmtree(os.environ.pop(_VARIABLE))
 
 
-def computed_once(key: str, compute: Callable[[], T]) -> T:
-    """A value that takes long to compute: by the first process that asks for it.
+def computed_once(key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What takes long to compute, as JSON holds it: by the first process that asks for it.
 
     Args:
         key: tells it from all others.
         compute: what this process does where none has finished it.
     """
     path = Path(os.environ[_VARIABLE], hashlib.sha256(key.encode()).hexdigest())
-    if path.exists():
-        value: T = pickle.loads(path.read_bytes())  # noqa: S301  (this run has written it)
-        return value
-    value = compute()
-    own = path.with_suffix(f".{os.getpid()}")
-    own.write_bytes(pickle.dumps(value))
-    own.replace(path)
-    return value
+    if not path.exists():
+        own = path.with_suffix(f".{os.getpid()}")
+        own.write_text(json.dumps(compute()))
+        own.replace(path)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
