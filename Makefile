@@ -55,13 +55,13 @@ test: machine $(VENV)/.ready ## what every commit must pass, in minutes; one pat
 test-slow: machine $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
 	scripts/docker-engine.sh
 	$(compile)
-	$(PYTEST) $(call parallel,3) -m 'slow and not measures'
+	$(PYTEST) $(call parallel,2) -m 'slow and not measures'
 	$(PYTEST) -m measures $(measuring)
 
 test-all: machine $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
 	scripts/docker-engine.sh
 	$(compile)
-	$(PYTEST) $(call parallel,3) -m 'not measures'
+	$(PYTEST) $(call parallel,2) -m 'not measures'
 	$(PYTEST) -m measures $(measuring)
 
 check: $(VENV)/.ready ## format, lint, types, import contract, rules for files and tests
