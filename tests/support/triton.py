@@ -41,9 +41,6 @@ from tritongen.triton.server import ModelStatus
 from tritongen.triton.server_state import project_label
 
 READY_SECONDS = 180.0
-# numpy would start a thread for each core, which spins for a moment: a third of what a small
-# model's process costs.
-ONE_THREAD = (("OPENBLAS_NUM_THREADS", "1"),)
 
 _log = logging.getLogger(__name__)
 
@@ -230,8 +227,10 @@ def embedded_layout() -> TritonLayout:
 def _explicit(folder: Path, runtime: EmbeddedRuntime, **options: Any) -> Iterator[TestServer]:
     repository = folder / "repository"
     repository.mkdir()
-    options |= {"model_control": ModelControl.EXPLICIT, "environment": ONE_THREAD}
-    with start_server(repository, folder / "project", runtime=runtime, **options) as server:
+    control = ModelControl.EXPLICIT
+    with start_server(
+        repository, folder / "project", runtime=runtime, model_control=control, **options
+    ) as server:
         yield server
 
 
