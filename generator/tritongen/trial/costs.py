@@ -22,8 +22,9 @@ _SAMPLE_S = 0.002
 _MAX_REPEATS = 200
 # Idle threads of another session go on spinning for a moment; they would take a core away.
 SETTLE_S = 0.002
-# Chosen: a median needs a few rounds, and more than many take time from the next points.
-_MIN_ROUNDS, _MAX_ROUNDS = 3, 25
+# Chosen: a median needs a few rounds. Medians of 25 vary from trial to trial as much as those of 11
+# do, by what the machine is at, and made a small model's trial a third longer.
+_MIN_ROUNDS, _MAX_ROUNDS = 3, 11
 # The part of the budget for rows; threads get the rest.
 _ROWS_SHARE = 0.6
 # Loading another session is worth it up to this part of what is left.
