@@ -1,7 +1,7 @@
 """Chance as a parameter: a small seeded generator, so that every simulation can be repeated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -42,8 +42,11 @@ class Stream:
 
     def uniform(self) -> float:
         """A number strictly between 0 and 1."""
-        self._state = (self._state + _GOLDEN) & _MASK
-        return ((_mix(self._state) >> 11) + 0.5) * _UNIT
+        self._state = word = (self._state + _GOLDEN) & _MASK
+        # As `_mix`, which would take as long again as a call.
+        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+        return (((word ^ (word >> 31)) >> 11) + 0.5) * _UNIT
 
     def exponential(self, mean: float) -> float:
         """An exponentially distributed number of the given mean."""
@@ -61,10 +64,14 @@ class Stream:
 
     def lognormal(self, cv: float) -> float:
         """A lognormal number of mean 1 and the given coefficient of variation."""
-        if cv <= 0.0:
-            return 1.0
+        return self.lognormals(cv)() if cv > 0.0 else 1.0
+
+    def lognormals(self, cv: float) -> Callable[[], float]:
+        """Gives a lognormal number of mean 1 and this coefficient of variation at each call."""
         variance = math.log1p(cv * cv)
-        return math.exp(math.sqrt(variance) * self.normal() - 0.5 * variance)
+        deviation, half = math.sqrt(variance), 0.5 * variance
+        normal, exp = self.normal, math.exp
+        return lambda: exp(deviation * normal() - half)
 
     def integer(self, count: int) -> int:
         """An integer of ``range(count)``; count must be positive."""

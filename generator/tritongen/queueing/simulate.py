@@ -61,10 +61,6 @@ class _Source:
     times: Iterator[float]
     closed: bool
 
-    def rows(self) -> int:
-        choices = self.model.rows
-        return choices[0] if len(choices) == 1 else self.stream.choice(choices)
-
 
 @dataclass(slots=True)
 class _Limiter:
@@ -221,7 +217,8 @@ class _Run:
         request = len(table.arrived)
         table.arrived.append(now)
         table.queued.append(now)
-        table.rows.append(source.rows())
+        choices = source.model.rows
+        table.rows.append(choices[0] if len(choices) == 1 else source.stream.choice(choices))
         self._owner.append(index)
         counters = source.station.counters
         counters.pass_time(now)
@@ -230,10 +227,7 @@ class _Run:
             following = next(source.times, math.inf)
             if following < math.inf:
                 heappush(self._arrivals, (following, index))
-        self._enqueue(self._front_end or source.station, request, now)
-
-    def _enqueue(self, station: Station, request: int, now: float) -> None:
-        self._table.queued[request] = now
+        station = self._front_end or source.station
         station.queue.waiting.append(request)
         if station.busy < station.instances:
             self._dispatch(station, now)
@@ -248,24 +242,12 @@ class _Run:
             batch = queue.take(now)
             if not batch:
                 break
-            self._start(station, batch, now)
+            station.start(now, batch, self._table)
+            self._changed = True
+            self._busy_threads += station.threads
+            if self._limiter is not None:
+                self._limiter.free -= station.slots
             most -= 1
-
-    def _start(self, station: Station, batch: list[int], now: float) -> None:
-        counters = station.counters
-        queued, sizes = self._table.queued, self._table.rows
-        rows = 0
-        for request in batch:
-            counters.wait_s += now - queued[request]
-            rows += sizes[request]
-        counters.waits += len(batch)
-        counters.rows += rows
-        counters.started += 1
-        station.start(now, batch, rows)
-        self._changed = True
-        self._busy_threads += station.threads
-        if self._limiter is not None:
-            self._limiter.free -= station.slots
 
     def _admitted(self, station: Station) -> bool:
         """Whether the rate limiter lets a batch of this model start; else it is staged."""
@@ -296,16 +278,18 @@ class _Run:
                 limiter.staged.append(index)
 
     def _complete(self, station: Station, now: float) -> None:
-        _, _, batch, _, begun = station.finish(now)
+        batch = station.finish(now)
         self._changed = True
         self._busy_threads -= station.threads
-        counters = station.counters
-        counters.busy_s += now - max(begun, counters.begun)
-        counters.executions += 1
         if station is self._front_end:
-            self._enqueue(self._stations[self._owner[batch[0]]], batch[0], now)
+            request = batch[0]
+            served = self._stations[self._owner[request]]
+            self._table.queued[request] = now
+            served.queue.waiting.append(request)
+            if served.busy < served.instances:
+                self._dispatch(served, now)
         else:
-            self._answer(counters, batch, now)
+            self._answer(station.counters, batch, now)
             if self._limiter is not None:
                 self._limiter.free += station.slots
                 self._restage(now)
@@ -327,10 +311,18 @@ class _Run:
                 heappush(self._arrivals, again)
 
     def _respeed(self) -> None:
+        """Adapts every busy station to the threads that the others keep busy."""
         total, now = self._busy_threads, self._since
         for station in self._all:
-            if station.busy:
-                station.respeed(now, total - station.busy * station.threads)
+            busy = station.busy
+            if busy:
+                foreign = total - busy * station.threads
+                slow = station.slowdowns.get((busy, foreign))
+                if slow is None:
+                    slow = station.slowdowns[busy, foreign] = station.slowdown(busy, foreign)
+                station.speed = 1.0 / slow
+                left = station.jobs[0][0] - station.clock
+                station.due = now + left * slow if left > 0.0 else now
 
 
 def _pause_times(pauses: Pauses | None, stream: Stream) -> Iterator[tuple[float, float]]:
@@ -348,8 +340,12 @@ def _scatter(service: ServiceTimes, stream: Stream) -> Callable[[float], float] 
         return lambda rest_s: stream.exponential(1.0) * service.idle_factor(rest_s)
     cv = service.cv
     if service.idle_penalty <= 0.0:
-        return (lambda rest_s: stream.lognormal(cv)) if cv > 0.0 else None  # noqa: ARG005  (a rest costs this one nothing)
-    return lambda rest_s: stream.lognormal(cv) * service.idle_factor(rest_s)
+        if cv <= 0.0:
+            return None
+        factor = stream.lognormals(cv)
+        return lambda rest_s: factor()  # noqa: ARG005  (a rest costs this one nothing)
+    factor = stream.lognormals(cv)
+    return lambda rest_s: factor() * service.idle_factor(rest_s)
 
 
 def _source(model: ServedModel, station: Station, stream: Stream) -> _Source:

@@ -90,8 +90,8 @@ class BatchQueue(DirectQueue):
         return [queue.popleft() for _ in range(count)]
 
 
-# (virtual finish, order of start, requests, rows, real start)
-Job = tuple[float, int, list[int], int, float]
+# (virtual finish, order of start, requests, real start)
+Job = tuple[float, int, list[int], float]
 
 
 @dataclass(slots=True)
@@ -158,6 +158,8 @@ class Station:
         ended: when the last execution ended.
         executions: executions started.
         counters: of the measured window.
+        jobs: that run, as a heap: the next one to end is the first.
+        slowdowns: that were asked for, by the same.
     """
 
     queue: DirectQueue
@@ -174,17 +176,25 @@ class Station:
     ended: float = 0.0
     executions: int = 0
     counters: Counters = field(default_factory=Counters)
-    _jobs: list[Job] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    slowdowns: dict[tuple[int, int], float] = field(default_factory=dict)
     _work: dict[int, float] = field(default_factory=dict)
-    _slowdowns: dict[tuple[int, int], float] = field(default_factory=dict)
 
     @property
     def use(self) -> float:
         """Executions of an instance so far: the rate limiter serves the least used one first."""
         return self.executions / self.instances
 
-    def start(self, now: float, requests: list[int], rows: int) -> None:
-        """An idle instance begins a batch; call `respeed` on every busy station afterwards."""
+    def start(self, now: float, batch: list[int], table: RequestTable) -> None:
+        """An idle instance begins a batch; the speed of all that run changes with it."""
+        counters, queued, sizes = self.counters, table.queued, table.rows
+        rows = 0
+        for request in batch:
+            counters.wait_s += now - queued[request]
+            rows += sizes[request]
+        counters.waits += len(batch)
+        counters.rows += rows
+        counters.started += 1
         work = self._work.get(rows)
         if work is None:
             work = self._work[rows] = self.work_of(rows)
@@ -192,22 +202,16 @@ class Station:
             work *= self.draw(0.0 if self.busy else now - self.ended)
         self.busy += 1
         self.executions += 1
-        heappush(self._jobs, (self.clock + work, self.executions, requests, rows, now))
+        heappush(self.jobs, (self.clock + work, self.executions, batch, now))
 
-    def finish(self, now: float) -> Job:
-        """Takes the execution that is due; call `respeed` on every busy station afterwards."""
+    def finish(self, now: float) -> list[int]:
+        """The batch whose execution is due; the speed of all that run changes with its end."""
         self.busy -= 1
         if not self.busy:
             self.due = math.inf
         self.ended = now
-        return heappop(self._jobs)
-
-    def respeed(self, now: float, foreign: int) -> None:
-        """Adapts a busy station to `foreign` threads that others keep busy."""
-        key = (self.busy, foreign)
-        slow = self._slowdowns.get(key)
-        if slow is None:
-            slow = self._slowdowns[key] = self.slowdown(self.busy, foreign)
-        self.speed = 1.0 / slow
-        left = self._jobs[0][0] - self.clock
-        self.due = now + left * slow if left > 0.0 else now
+        _, _, batch, begun = heappop(self.jobs)
+        counters = self.counters
+        counters.busy_s += now - max(begun, counters.begun)
+        counters.executions += 1
+        return batch
