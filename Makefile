@@ -18,8 +18,9 @@ parallel = --numprocesses $(or $(WORKERS),$(shell echo $$(( $$(nproc) + $(1) )))
 measuring = $(shell grep -rl --include='*.py' 'pytest[.]mark[.]measures' tests)
 
 .PHONY: help demo test test-slow test-all check format docs bench bench-tune clean machine FORCE
-# The suite starts some thousand processes, which are not to compile the package each: some machines,
-# and many containers, ask for that with PYTHONDONTWRITEBYTECODE.
+# The suite starts some thousand processes, which are not to compile the package each, nor is each of
+# pytest's to compile all tests again: some machines, and many containers, ask for that.
+unexport PYTHONDONTWRITEBYTECODE
 compile = @$(BIN)/python -m compileall -q generator
 
 # The targets share one environment.
@@ -55,13 +56,13 @@ test: machine $(VENV)/.ready ## what every commit must pass, in minutes; one pat
 test-slow: machine $(VENV)/.ready ## what `test` leaves out; what measures runs alone, last
 	scripts/docker-engine.sh
 	$(compile)
-	$(PYTEST) $(call parallel,2) -m 'slow and not measures'
+	$(PYTEST) $(call parallel,3) -m 'slow and not measures'
 	$(PYTEST) -m measures $(measuring)
 
 test-all: machine $(VENV)/.ready ## every test, with a real Triton and a real Docker Engine
 	scripts/docker-engine.sh
 	$(compile)
-	$(PYTEST) $(call parallel,2) -m 'not measures'
+	$(PYTEST) $(call parallel,3) -m 'not measures'
 	$(PYTEST) -m measures $(measuring)
 
 check: $(VENV)/.ready ## format, lint, types, import contract, rules for files and tests

@@ -24,6 +24,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ from support.signal_stack import take_signals_on_the_usual_stack
 # that interrupt the command line need it as a terminal delivers it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# OpenBLAS starts a thread for each core when numpy is loaded, which spins for a tenth of a second,
+# in each of some thousand processes, none of which computes with it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Workers of pytest-xdist are told a width; what the tool prints there goes to no terminal.
 os.environ.pop("COLUMNS", None)
@@ -81,11 +86,17 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > SHORT else None
 
 
+@cache
+def place_in_tests(path: Path) -> Path:
+    """Where a file lies; asked for each of its tests, several times."""
+    return path.relative_to(HERE)
+
+
 def tier_of(item: pytest.Item) -> str:
     """The tier of a test: its folder, unless it is marked as one that measures."""
     if item.get_closest_marker("measures"):
         return "measures"
-    return item.path.relative_to(HERE).parts[0]
+    return place_in_tests(item.path).parts[0]
 
 
 def group_of(item: pytest.Item) -> str | None:
@@ -108,7 +119,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("slow")
     if tier != "statistical" and not item.get_closest_marker("xdist_group"):
         containers = CONTAINERS & set(getattr(item, "fixturenames", ()))
-        group = DOCKER if containers else item.path.relative_to(HERE).as_posix()
+        group = DOCKER if containers else place_in_tests(item.path).as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
 
 
