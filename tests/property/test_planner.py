@@ -39,10 +39,15 @@ def servers(draw: st.DrawFn) -> tuple[list[ModelFacts], Intent, Evidence]:
 
 @settings(max_examples=300, deadline=None)
 @given(servers())
-def test_threads_stay_within_the_cores(server: tuple[list[ModelFacts], Intent, Evidence]) -> None:
+def test_threads_stay_within_the_cores_and_the_server_is_given_what_a_lock_may_hold(
+    server: tuple[list[ModelFacts], Intent, Evidence],
+) -> None:
     models, intent, seen = server
     cores = budget_of_limit(intent.target.cpus or 1)
     plan = plan_serving(models, intent, seen, cores)
+    environment = {name: value.value for name, value in plan.server.environment}
+    flags = [(name, value.value) for name, value in plan.server.flags]
+    assert list(refused_settings(environment, flags)) == []
     on_cpu = [model for model in plan.models if model.kind.value.value == "KIND_CPU"]
     if any(model.threads.value > cores.value for model in on_cpu):
         # Nothing but the user's word gives an instance more threads than there are cores.
@@ -56,9 +61,7 @@ def test_threads_stay_within_the_cores(server: tuple[list[ModelFacts], Intent, E
         assert all(
             model.execution_slots.value <= cores.value for model in on_cpu if model.execution_slots
         )
-        assert ("rate-limit-resource", f"cpu:{cores.value}") in [
-            (name, value.value) for name, value in plan.server.flags
-        ]
+        assert ("rate-limit-resource", f"cpu:{cores.value}") in flags
         assert "TG310" in {item.code for item in plan.findings}
     for model in on_cpu:
         keys = {key: int(value.value) for key, value in model.parameters}
@@ -68,21 +71,12 @@ def test_threads_stay_within_the_cores(server: tuple[list[ModelFacts], Intent, E
         assert used <= model.threads.value
 
 
-@settings(max_examples=300, deadline=None)
-@given(servers())
-def test_a_server_is_given_only_what_a_lock_may_hold(
-    server: tuple[list[ModelFacts], Intent, Evidence],
-) -> None:
-    models, intent, seen = server
-    plan = plan_serving(models, intent, seen, budget_of_limit(intent.target.cpus or 1)).server
-    environment = {name: value.value for name, value in plan.environment}
-    flags = [(name, value.value) for name, value in plan.flags]
-    assert list(refused_settings(environment, flags)) == []
-
-
 @settings(max_examples=200, deadline=None)
 @given(servers())
-def test_text_parses_back(server: tuple[list[ModelFacts], Intent, Evidence]) -> None:
+def test_text_parses_back_and_says_once_what_was_measured(
+    server: tuple[list[ModelFacts], Intent, Evidence],
+) -> None:
+    """In one comment: another tuning that chooses the same changes no line but those of it."""
     models, intent, seen = server
     plan = plan_serving(models, intent, seen, budget_of_limit(intent.target.cpus or 1))
     for item in render_models(plan, tuple(models)):
@@ -104,15 +98,6 @@ def test_text_parses_back(server: tuple[list[ModelFacts], Intent, Evidence]) -> 
             assert all(
                 -1 not in state.initial_state[0].dims for state in parsed.sequence_batching.state
             )
-
-
-@settings(max_examples=100, deadline=None)
-@given(servers())
-def test_what_was_measured_is_told_once(server: tuple[list[ModelFacts], Intent, Evidence]) -> None:
-    """In one comment: another tuning that chooses the same changes no line but those of it."""
-    models, intent, seen = server
-    plan = plan_serving(models, intent, seen, budget_of_limit(intent.target.cpus or 1))
-    for item in render_models(plan, tuple(models)):
         lines = (line.strip() for line in item.text.splitlines())
         comments = " ".join(line.removeprefix("# ") for line in lines if line.startswith("# "))
         for reason in (*item.config.reasons.values(), *item.config.remarks.values()):

@@ -192,6 +192,12 @@ def serve(number: int, name: str) -> None:
     for module in pkgutil.walk_packages(tritongen.__path__, "tritongen."):
         if not module.name.startswith(_APART):
             importlib.import_module(module.name)
+    # What nearly every command that writes or reads configurations loads once it needs it.
+    from tritongen.config.protobuf import new_model_config
+    from tritongen.resources import plain_template
+
+    new_model_config()
+    plain_template("config.pbtxt.j2")
     gc.freeze()  # the forks need not look through it
     told, woken = socket.socketpair()
     for one in (told, woken):

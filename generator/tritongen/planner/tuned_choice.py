@@ -23,6 +23,9 @@ _SEED = 20_260_101
 _REQUESTS = 3_000
 # A rate is too much where more than this share of the requests is without an answer at the end.
 _BACKLOG_SHARE = 0.1
+# Rates so many times beyond what could be served at best are not simulated: until enough requests
+# were answered, millions of others would come to wait.
+_FAR = 2.0
 
 
 def still_tuned(model: ModelInput, cores: int) -> tuple[ModelInput, tuple[Finding, ...]]:
@@ -106,8 +109,10 @@ def _simulated_ms(model: ModelInput, tuned: Tuned, served: Served, cores: int) -
     service, rate = served_times(served), model.intent.planning_rate
     if service is None:
         return None
+    own, delay = model.intent.request_batch, tuned.queue_delay_us
+    if rate is not None and rate * own > _FAR * _most_rows_per_s(service, tuned, own):
+        return None
     load = ClosedLoop(model.clients.concurrency or 1) if rate is None else OpenLoop(rate)
-    delay = tuned.queue_delay_us
     one = ServedModel(
         "model",
         service.on_cores(cores),
@@ -116,7 +121,7 @@ def _simulated_ms(model: ModelInput, tuned: Tuned, served: Served, cores: int) -
         tuned.threads,
         tuned.max_batch_size,
         None if delay is None else delay / 1e6,
-        rows=(model.intent.request_batch,),
+        rows=(own,),
         transport_s=served.transport_ms / 1e3,
     )
     front = FrontEnd(served.front_end_ms / 1e3, wake_s=served.wake_ms / 1e3)
@@ -125,6 +130,13 @@ def _simulated_ms(model: ModelInput, tuned: Tuned, served: Served, cores: int) -
     if found.unfinished > _BACKLOG_SHARE * _REQUESTS:
         return None
     return found.latency_s(model.intent.percentile) * 1e3
+
+
+def _most_rows_per_s(service: ServiceTimes, tuned: Tuned, own: int) -> float:
+    """Rows in a second at best: each execution of the best size, alone on its cores."""
+    most = own if tuned.queue_delay_us is None else max(own, tuned.max_batch_size)
+    speeds = (rows / service.alone(rows, tuned.threads) for rows in range(own, most + 1, own))
+    return tuned.instances * max(speeds)
 
 
 def served_times(served: Served | None) -> ServiceTimes | None:

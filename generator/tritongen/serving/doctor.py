@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from itertools import starmap
 from pathlib import Path
@@ -337,11 +338,14 @@ def _backend_check(spec: ServerSpec, backend: str, *, needed: bool) -> Check:
 
 
 def _version(package: str) -> str:
+    """The version of a package, whatever its distribution is called (``onnxruntime-gpu``)."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    # Every file of every distribution is read for that, which takes half a second.
     names = importlib.metadata.packages_distributions().get(package, [package])
-    try:
+    with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(names[0])
-    except importlib.metadata.PackageNotFoundError:
-        return "of unknown version"
+    return "of unknown version"
 
 
 def _docker_checks(spec: ServerSpec, gpus: GpuReading, *, with_repository: bool) -> Iterator[Check]:

@@ -20,7 +20,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from heapq import heapify, heapreplace
+from heapq import heapreplace
 from itertools import accumulate
 
 from tritongen.queueing import (
@@ -149,35 +149,50 @@ def _simulated(form: QueueParameters) -> OperatingCurve:
 def _run(form: QueueParameters, rate: float, requests: int) -> list[float]:
     """Latencies after the warm-up."""
     arrivals = [at / rate for at in _arrivals(form.arrival_cv)[:requests]]
-    draws = _services(form.cv)
+    run = _run_singly if form.batch == 1 else _run_batches
+    return run(form, arrivals, _services(form.cv))[int(requests * _WARMUP) :]
+
+
+def _run_singly(
+    form: QueueParameters, arrivals: Sequence[float], draws: Sequence[float]
+) -> list[float]:
+    """Latencies where every request is an execution; the innermost loop of all plans."""
     free = [0.0] * form.instances
-    heapify(free)
+    latencies = []
+    for arrival, work in zip(arrivals, draws, strict=False):
+        start = free[0]
+        finish = (start if start > arrival else arrival) + work  # noqa: FURB136  (`max` takes as long as all the rest)
+        heapreplace(free, finish)
+        latencies.append(finish - arrival)
+    return latencies
+
+
+def _run_batches(
+    form: QueueParameters, arrivals: Sequence[float], draws: Sequence[float]
+) -> list[float]:
+    """Latencies where a free instance takes what waits, up to the greatest batch."""
+    free = [0.0] * form.instances
     most, slope, delay = form.batch, form.slope, form.delay
+    requests = len(arrivals)
     latencies: list[float] = []
     begin = executions = 0
     while begin < requests:
         first = arrivals[begin]
-        start = free[0]
-        if most == 1:
-            end = begin + 1
-            start = max(start, first)
-        else:
-            last = begin + most - 1
-            due = first + delay
-            if delay > 0.0 and last < requests:
-                due = min(due, arrivals[last])
-            start = max(start, due, first)
-            end = min(
-                bisect_right(arrivals, start, begin + 1, min(requests, begin + most)),
-                begin + most,
-            )
-        work = (1.0 + slope * (end - begin - 1)) * draws[executions]
-        finish = start + work
+        start, last = free[0], begin + most - 1
+        due = first + delay
+        if delay > 0.0 and last < requests and arrivals[last] < due:
+            due = arrivals[last]
+        start = max(start, due)
+        end = bisect_right(arrivals, start, begin + 1, min(requests, begin + most))
+        finish = start + (1.0 + slope * (end - begin - 1)) * draws[executions]
         heapreplace(free, finish)
-        latencies += [finish - at for at in arrivals[begin:end]]
+        if end - begin == 1:
+            latencies.append(finish - first)
+        else:
+            latencies += [finish - at for at in arrivals[begin:end]]
         executions += 1
         begin = end
-    return latencies[int(requests * _WARMUP) :]
+    return latencies
 
 
 @cache
