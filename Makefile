@@ -19,7 +19,7 @@ measuring = $(shell grep -rl --include='*.py' 'pytest[.]mark[.]measures' tests)
 
 .PHONY: help demo test test-slow test-all check format docs bench bench-tune clean machine FORCE
 # The suite starts some thousand processes, which are not to compile the package each, nor is each of
-# pytest's to compile all tests again: some machines, and many containers, ask for that.
+# pytest's to compile all tests again. Many containers forbid Python to keep what it compiles.
 unexport PYTHONDONTWRITEBYTECODE
 compile = @$(BIN)/python -m compileall -q generator
 

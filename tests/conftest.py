@@ -38,7 +38,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # OpenBLAS starts a thread for each core when numpy is loaded, which spins for a tenth of a second,
-# in each of some thousand processes, none of which computes with it.
+# in each of some thousand processes, few of which compute with it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Workers of pytest-xdist are told a width; what the tool prints there goes to no terminal.
