@@ -42,11 +42,8 @@ class Stream:
 
     def uniform(self) -> float:
         """A number strictly between 0 and 1."""
-        self._state = word = (self._state + _GOLDEN) & _MASK
-        # As `_mix`, which would take as long again as a call.
-        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
-        return (((word ^ (word >> 31)) >> 11) + 0.5) * _UNIT
+        self._state = (self._state + _GOLDEN) & _MASK
+        return ((_mix(self._state) >> 11) + 0.5) * _UNIT
 
     def exponential(self, mean: float) -> float:
         """An exponentially distributed number of the given mean."""

@@ -160,8 +160,7 @@ def _run_singly(
     free = [0.0] * form.instances
     latencies = []
     for arrival, work in zip(arrivals, draws, strict=False):
-        start = free[0]
-        finish = (start if start > arrival else arrival) + work  # noqa: FURB136  (`max` takes as long as all the rest)
+        finish = max(free[0], arrival) + work
         heapreplace(free, finish)
         latencies.append(finish - arrival)
     return latencies
@@ -204,8 +203,8 @@ def _arrivals(cv: float) -> list[float]:
 
 @cache
 def _services(cv: float) -> list[float]:
-    stream = Stream(_SEED).child("service")
-    return [stream.lognormal(cv) for _ in range(_MAX_REQUESTS)]
+    factor = Stream(_SEED).child("service").lognormals(cv)
+    return [factor() for _ in range(_MAX_REQUESTS)]
 
 
 def _rising(points: list[OperatingPoint]) -> list[OperatingPoint]:
